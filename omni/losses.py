@@ -1,0 +1,152 @@
+"""Losses per modality: summed over targets, divided by the optimizer step's global count of targets.
+
+So packing, the number of ranks and accumulation leave the gradient as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from omni.modality import AUDIO, IMAGE, MODALITIES, TEXT
+from omni.model import Hidden, OmniTransformer
+from omni.nn.noise import Noise, document_of
+from omni.sequence import OmniBatch
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Where each head has a target, and which: position t predicts position t + 1."""
+
+    text_BS: Bool[Tensor, "B S"]
+    text_ids: Int[Tensor, " n"]
+    image_BS: Bool[Tensor, "B S"]
+    patches: Float[Tensor, "i P"]
+    places: Int[Tensor, "i 2"]
+    """Row and column of each target patch in its grid."""
+    audio_BS: Bool[Tensor, "B S"]
+    codes: Int[Tensor, "f K"]
+    """Code 0 is Q where the clip ends."""
+
+
+def targets_of(batch: OmniBatch, end_code: int) -> Targets:
+    """The targets of a batch; ``end_code`` is Q."""
+    text, image, audio = (batch.of(m) for m in (TEXT, IMAGE, AUDIO))
+    learnt = _next(batch.loss, False)
+    ends_BS = learnt & audio & _next(text, False)
+    text_BS = learnt & _next(text, False) & ~audio
+    image_BS = learnt & _next(image, False)
+    audio_BS = (learnt & _next(audio, False)) | ends_BS
+    next_patch = _ordinal(image).roll(-1, dims=1)[image_BS]
+    next_frame = _ordinal(audio).roll(-1, dims=1)[audio_BS]
+    codes = batch.codes[next_frame.clamp(max=len(batch.codes) - 1)] if len(batch.codes) else batch.codes
+    codes = codes.masked_fill(ends_BS[audio_BS].unsqueeze(1), end_code)
+    next_coords = batch.coords.roll(-1, dims=1)[image_BS]  # (i, 3): time, row, column
+    return Targets(
+        text_BS=text_BS,
+        text_ids=batch.text_ids.roll(-1, dims=1)[text_BS],
+        image_BS=image_BS,
+        patches=batch.patches[next_patch],
+        places=next_coords[:, 1:] - next_coords[:, :1],
+        audio_BS=audio_BS,
+        codes=codes,
+    )
+
+
+def _next(mask_BS: Bool[Tensor, "B S"], last: bool) -> Bool[Tensor, "B S"]:
+    """The mask of the following position; ``last`` behind the end of a row."""
+    shifted = mask_BS.roll(-1, dims=1)
+    shifted[:, -1] = last
+    return shifted
+
+
+def _ordinal(mask_BS: Bool[Tensor, "B S"]) -> Int[Tensor, "B S"]:
+    """Number of each marked position among the marked ones, row after row."""
+    return (mask_BS.flatten().cumsum(0) - 1).clamp(min=0).view(mask_BS.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """Sums over the targets of this batch; divide by counts for means."""
+
+    total: Float[Tensor, ""]
+    """What to differentiate: weighted, and divided by the step's global counts."""
+    sums_M: Float[Tensor, " M"]
+    """Nats of text, squared velocity error of patches, nats of frames; detached."""
+    counts_M: Int[Tensor, " M"]
+    """Targets of each modality in this batch."""
+    router_z: Float[Tensor, ""]
+    """Sum over positions and layers of the squared log-sum-exp; detached."""
+
+
+def compute_losses(
+    model: OmniTransformer, hidden: Hidden, batch: OmniBatch, noise: Noise | None = None
+) -> Losses:
+    """All losses of a batch. ``noise`` is that of the flow; by default it is the documents' own."""
+    targets = targets_of(batch, model.audio_head.end)
+    x_BSD = hidden.x_BSD
+    sums = torch.stack(
+        [
+            model.text_head.loss(x_BSD[targets.text_BS], targets.text_ids),
+            _image_loss(model, x_BSD, targets, noise or Noise.of_documents(batch)),
+            model.audio_head.loss(x_BSD[targets.audio_BS], targets.codes)[0],
+        ]
+    )
+    config = model.config
+    weights = sums.new_tensor([config.text.loss_weight, config.image.loss_weight, config.audio.loss_weight])
+    total = (weights * sums / batch.targets.clamp(min=1)).sum()
+    z = sums.new_zeros(())
+    if hidden.routing:
+        real_N = batch.real.flatten()
+        z = torch.stack([routing.z_N[real_N].sum() for routing in hidden.routing]).sum()
+        total = total + config.moe.z_loss * z / (len(hidden.routing) * batch.step_positions)
+    counts = torch.stack([mask.sum() for mask in (targets.text_BS, targets.image_BS, targets.audio_BS)])
+    return Losses(total, sums.detach(), counts, z.detach())
+
+
+def _image_loss(model: OmniTransformer, x_BSD: Tensor, targets: Targets, noise: Noise) -> Float[Tensor, ""]:
+    draws, marked_N = model.config.image.draws, targets.image_BS.flatten()
+    noise_IP = noise.normal(marked_N, draws, model.vocabulary.patch_values).transpose(0, 1)
+    time_I = noise.uniform(marked_N, draws).T
+    return model.image_head.loss(
+        x_BSD[targets.image_BS],
+        targets.places,
+        targets.patches.to(x_BSD.dtype),
+        noise_IP.to(x_BSD),
+        time_I.to(x_BSD),
+    )
+
+
+def corrupt_inputs(batch: OmniBatch, model: OmniTransformer, noise: Noise) -> OmniBatch:
+    """What the model reads while it trains: noisy patches, and clips of its own with wrong codes in them.
+
+    How much is drawn per document, uniformly from zero to the configured most. The targets stay clean: take
+    them from the batch that came in.
+    """
+    config, (_, codebooks) = model.config, batch.codes.shape
+    all_N = document_of(batch)
+    opening_N = (all_N.diff(prepend=all_N.new_tensor([-1])) > 0) & batch.real.flatten()
+    document_N = opening_N.cumsum(0) - 1  # padding is none
+    patch_N, frame_N = batch.of(IMAGE).flatten(), batch.of(AUDIO).flatten()
+    strength_I = config.image.input_noise * noise.uniform(opening_N)[document_N[patch_N]]
+    own_F = batch.loss.flatten()[frame_N]
+    frame_rate_F, code_rate_F = (
+        config.audio.input_corruption * noise.uniform(opening_N)[document_N[frame_N]] * own_F
+        for _ in range(2)
+    )
+    wrong_FK = noise.uniform(frame_N, codebooks) < code_rate_F[:, None]
+    wrong_FK |= noise.uniform(frame_N, 1) < frame_rate_F[:, None]
+    random_FK = (noise.uniform(frame_N, codebooks) * model.vocabulary.codebook_size).long()
+    return replace(
+        batch,
+        patches=batch.patches + strength_I[:, None] * noise.normal(patch_N, batch.patches.shape[1]),
+        codes=torch.where(wrong_FK, random_FK, batch.codes),
+    )
+
+
+def loss_names() -> list[str]:
+    """Names of the losses, in the order of ``Losses.sums_M``."""
+    return [m.name for m in MODALITIES]

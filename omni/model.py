@@ -1,0 +1,113 @@
+"""The model: one decoder-only mixture-of-experts transformer for text, images and audio.
+
+What is unusual about it:
+* one position holds a text token, an image patch or an audio frame, and they share everything but one input
+  projection and one output head each;
+* queries and keys are normalised; positions rotate on three axes; experts balance by a bias;
+* documents packed into a row never see each other, at no cost for masks;
+* images leave through a flow-matching head, audio through a depth head.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from omni.modality import AUDIO, IMAGE, TEXT
+from omni.nn.block import Block
+from omni.nn.config import ModelConfig, Vocabulary
+from omni.nn.document_attention import AttentionContext, PackedAttention
+from omni.nn.embed import Embed
+from omni.nn.heads.audio import AudioHead
+from omni.nn.heads.image import ImageHead
+from omni.nn.heads.modulated import ModulatedBlock
+from omni.nn.heads.text import TextHead
+from omni.nn.moe.experts import Experts
+from omni.nn.moe.router import Router, Routing
+from omni.nn.rotary import Rotary
+from omni.sequence import OmniBatch
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """What the backbone gives the heads."""
+
+    x_BSD: Float[Tensor, "B S D"]
+    """Normalised hidden state of each position."""
+    routing: tuple[Routing, ...]
+    """The router's choices, layer by layer; dense layers are left out."""
+
+
+class OmniTransformer(nn.Module):
+    """Embed, blocks, heads."""
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.config, self.vocabulary = config, vocabulary
+        self.embed = Embed(config.width, vocabulary)
+        self.rotary = Rotary(config.head_channels, config.rope_base)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.norm = nn.RMSNorm(config.width)
+        self.text_head = TextHead(config.width, vocabulary.text, config.text, self.embed.text)
+        self.image_head = ImageHead(config, vocabulary)
+        self.audio_head = AudioHead(config, vocabulary)
+
+    def forward(self, batch: OmniBatch, context: AttentionContext | None = None) -> Hidden:
+        """Hidden states of the batch. ``context`` is packed attention by default; a cache in generation."""
+        x_BSD = self.embed(
+            batch.text_ids, batch.of(TEXT), batch.of(IMAGE), batch.of(AUDIO), batch.patches, batch.codes
+        )
+        if context is None:
+            context = PackedAttention(batch.lengths, x_BSD.device)
+        rotation = self.rotary(batch.coords)
+        real_BS = batch.real
+        routings = []
+        for block in self.blocks:
+            x_BSD, routing = block(x_BSD, rotation, context, real_BS)
+            if routing is not None:
+                routings.append(routing)
+        return Hidden(self.norm(x_BSD), tuple(routings))
+
+    @torch.no_grad()
+    def initialise(self, seed: int) -> None:
+        """Draw all weights: normal of 1/sqrt(fan-in), less by depth for what writes to the stream (GPT-2)."""
+        generator = torch.Generator(device="cpu").manual_seed(seed)
+        depth_scale = 1.0 / math.sqrt(2 * self.config.layers)
+
+        def draw(weight: Tensor, std: float) -> None:
+            weight.copy_(torch.randn(weight.shape, generator=generator) * std)
+
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear) and not (name == "text_head.linear" and self.config.text.tied):
+                scale = depth_scale if name.endswith(("attention.out", ".w2")) else 1.0
+                draw(module.weight, scale / math.sqrt(module.in_features))
+                if module.bias is not None:
+                    module.bias.zero_()
+            elif isinstance(module, nn.Embedding):
+                draw(module.weight, 1.0 / math.sqrt(self.config.width))
+            elif isinstance(module, Experts):
+                draw(module.w13, 1.0 / math.sqrt(module.w13.shape[-1]))
+                draw(module.w2, depth_scale / math.sqrt(module.w2.shape[-1]))
+            elif isinstance(module, Router):
+                draw(module.weight, 1.0 / math.sqrt(module.weight.shape[-1]))
+        draw(self.audio_head.logits, 1.0 / math.sqrt(self.config.audio.width))
+        for head in (self.image_head, self.audio_head):
+            for block in head.blocks:  # start as the identity (DiT's adaLN-zero)
+                assert isinstance(block, ModulatedBlock), type(block)
+                block.modulation.weight.zero_()
+        self.image_head.velocity.weight.zero_()
+
+    def routers(self) -> list[Router]:
+        """The routers, first layer first."""
+        return [module for module in self.modules() if isinstance(module, Router)]
+
+    def parameter_counts(self) -> dict[str, int]:
+        """``total`` parameters, and those ``active`` for one position of any one modality's backbone."""
+        total = sum(p.numel() for p in self.parameters())
+        experts = sum(p.numel() for m in self.modules() if isinstance(m, Experts) for p in m.parameters())
+        share = self.config.moe.top_k / self.config.moe.experts
+        return {"total": total, "active": round(total - experts * (1 - share))}

@@ -1,0 +1,175 @@
+"""Sizes and switches of the model. Every key here can be set in YAML and on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+KEY = "model.network"
+"""Where these settings stand in a run's config, for messages."""
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(f"{KEY}.{message}")
+
+
+def _at_least(config: object, part: str, **least: int) -> None:
+    """Check that fields of a part of the config are not below their least values."""
+    for name, value in least.items():
+        got = getattr(config, name)
+        _require(got >= value, f"{part}{name} must be at least {value}, got {got}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoEConfig:
+    """The feed-forward part of every block: a mixture of SwiGLU experts."""
+
+    experts: int = 16
+    """E."""
+    top_k: int = 2
+    """T: experts that each position goes to."""
+    expert_width: int = 512
+    """H: hidden width of one expert."""
+    shared_width: int = 0
+    """Hidden width of a shared expert that every position passes; 0 for none."""
+    dense_layers: int = 0
+    """The first layers that have one dense SwiGLU of width ``top_k * expert_width`` instead of experts."""
+    score: Literal["softmax", "sigmoid"] = "softmax"
+    """How router logits become gate weights; the chosen ones are normalised to sum to 1."""
+    balance_rate: float = 1e-3
+    """Step of the selection bias that balances load without a loss (arXiv 2412.19437); 0 for off."""
+    z_loss: float = 1e-4
+    """Weight of the router z-loss (ST-MoE, arXiv 2202.08906)."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "moe.", experts=1, expert_width=8, shared_width=0, balance_rate=0, z_loss=0)
+        _require(
+            1 <= self.top_k <= self.experts,
+            f"moe.top_k must be in 1..{KEY}.moe.experts = 1..{self.experts}, got {self.top_k}",
+        )
+        _require(
+            self.expert_width % 8 == 0,
+            f"moe.expert_width must be a multiple of 8 for grouped matmul, got {self.expert_width}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageHeadConfig:
+    """The flow-matching head that draws the next patch."""
+
+    width: int = 512
+    """Width of its residual MLP."""
+    depth: int = 3
+    """Residual blocks."""
+    draws: int = 4
+    """Noise draws per patch and step (as MAR, arXiv 2406.11838): the head is cheap beside the backbone."""
+    input_noise: float = 0.2
+    """Patches that the model reads get Gaussian noise of up to this standard deviation while training."""
+    loss_weight: float = 1.0
+    """Weight of the image loss, which is per patch."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "image.", width=1, depth=0, draws=1, input_noise=0, loss_weight=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioHeadConfig:
+    """The depth head that says the codes of the next frame one after another."""
+
+    width: int = 512
+    """Width of its residual MLP."""
+    depth: int = 2
+    """Residual blocks."""
+    input_corruption: float = 0.3
+    """Up to this share of the frames, and of single codes, that the model reads of its own clips is replaced
+    by random codes while training, against exposure bias."""
+    loss_weight: float = 0.5
+    """Weight of the audio loss, which is per frame (nats of all its codes)."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "audio.", width=1, depth=0, input_corruption=0, loss_weight=0)
+        _require(
+            self.input_corruption <= 1,
+            f"audio.input_corruption must be at most 1, got {self.input_corruption}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextHeadConfig:
+    """The linear head over the text vocabulary."""
+
+    tied: bool = True
+    """Share the weights with the input embedding."""
+    chunk: int = 512
+    """Positions whose logits exist at once."""
+    loss_weight: float = 1.0
+    """Weight of the text loss, which is per token."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "text.", chunk=1, loss_weight=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The unified transformer, apart from what its tokenizers fix (vocabulary, patch values, codebooks)."""
+
+    width: int = 512
+    """D: width of the residual stream."""
+    layers: int = 8
+    """Blocks of attention and experts."""
+    heads: int = 8
+    """A: query heads."""
+    kv_heads: int = 4
+    """G: key/value heads (grouped-query attention)."""
+    rope_base: float = 10_000.0
+    """Base of the rotary frequencies."""
+    moe: MoEConfig = field(default_factory=MoEConfig)
+    """Router and experts."""
+    text: TextHeadConfig = field(default_factory=TextHeadConfig)
+    """Text head."""
+    image: ImageHeadConfig = field(default_factory=ImageHeadConfig)
+    """Image head."""
+    audio: AudioHeadConfig = field(default_factory=AudioHeadConfig)
+    """Audio head."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "", width=8, layers=1, heads=1, kv_heads=1, rope_base=1)
+        _require(
+            self.width % self.heads == 0,
+            f"width must be a multiple of {KEY}.heads, got {self.width} and {self.heads}",
+        )
+        _require(
+            self.heads % self.kv_heads == 0,
+            f"heads must be a multiple of {KEY}.kv_heads, got {self.heads} and {self.kv_heads}",
+        )
+        _require(
+            self.head_channels % 2 == 0 and self.head_channels >= 6,
+            f"width / {KEY}.heads must be even and at least 6 (three rotary axes), got {self.head_channels}",
+        )
+        _require(self.width % 8 == 0, f"width must be a multiple of 8 for grouped matmul, got {self.width}")
+        _require(
+            0 <= self.moe.dense_layers <= self.layers,
+            f"moe.dense_layers must be in 0..{KEY}.layers = 0..{self.layers}, got {self.moe.dense_layers}",
+        )
+
+    @property
+    def head_channels(self) -> int:
+        """C: channels of one attention head."""
+        return self.width // self.heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """What the tokenizers fix about the model."""
+
+    text: int
+    """V: text tokens with control symbols."""
+    patch_values: int
+    """P: values of one image patch."""
+    max_grid: int
+    """Most rows or columns of patches."""
+    codebooks: int
+    """K: codes of one audio frame."""
+    codebook_size: int
+    """Q: values of one code."""

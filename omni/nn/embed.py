@@ -1,0 +1,39 @@
+"""The three input projections: one table for text, one linear map for patches, K tables for audio codes."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from omni.nn.config import Vocabulary
+
+
+class Embed(nn.Module):
+    """Positions of any modality to vectors of one width. Padding becomes zeros."""
+
+    code_offsets_K: Tensor
+
+    def __init__(self, width: int, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.text = nn.Embedding(vocabulary.text, width)
+        self.patch = nn.Linear(vocabulary.patch_values, width)
+        self.codes = nn.Embedding(vocabulary.codebooks * vocabulary.codebook_size, width)
+        offsets = torch.arange(vocabulary.codebooks) * vocabulary.codebook_size
+        self.register_buffer("code_offsets_K", offsets, persistent=False)
+
+    def forward(
+        self,
+        text_ids_BS: Int[Tensor, "B S"],
+        is_text_BS: Bool[Tensor, "B S"],
+        is_image_BS: Bool[Tensor, "B S"],
+        is_audio_BS: Bool[Tensor, "B S"],
+        patches_IP: Float[Tensor, "I P"],
+        codes_FK: Int[Tensor, "F K"],
+    ) -> Float[Tensor, "B S D"]:
+        """Embed text densely and scatter patches and frames to their positions, in order."""
+        x_BSD = self.text(text_ids_BS) * is_text_BS.unsqueeze(-1)
+        patch_ID = self.patch(patches_IP.to(self.patch.weight.dtype))
+        frame_FD = self.codes(codes_FK + self.code_offsets_K).sum(1)
+        x_BSD = x_BSD.masked_scatter(is_image_BS.unsqueeze(-1), patch_ID.to(x_BSD.dtype))
+        return x_BSD.masked_scatter(is_audio_BS.unsqueeze(-1), frame_FD.to(x_BSD.dtype))
