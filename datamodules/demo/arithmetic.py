@@ -1,0 +1,58 @@
+"""Which sums are asked, which pairs of digits are held out, and the number line up to eighteen."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from omni.datamodules.demo.speech import DIGIT_WORDS
+
+NUMBER_WORDS = (
+    *DIGIT_WORDS,
+    *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
+)
+"""Zero to eighteen, the largest sum."""
+
+Pair = tuple[int, int]
+PAIRS: tuple[Pair, ...] = tuple(combinations_with_replacement(range(10), 2))
+"""The 55 unordered pairs of digits, smaller digit first."""
+HELDOUT_PAIRS = 9
+MAX_PER_DIGIT = 3
+
+
+def unordered(a: int, b: int) -> Pair:
+    """The pair as it stands in ``PAIRS``."""
+    return (min(a, b), max(a, b))
+
+
+def neighbours(pair: Pair) -> frozenset[Pair]:
+    """The pairs that differ by one in one digit."""
+    a, b = pair
+    moved = ((a - 1, b), (a + 1, b), (a, b - 1), (a, b + 1))
+    return frozenset(unordered(*p) for p in moved if min(p) >= 0 and max(p) <= 9) - {pair}
+
+
+def heldout_pairs(seed: int) -> frozenset[Pair]:
+    """The 9 pairs that training never adds, in any order or media.
+
+    What training needs to know the answer stays in it: every sum (no two held-out pairs share one, and the
+    sums 0, 1, 17 and 18, which only one pair has, aren't held out), every digit in at least 7 pairs, and
+    every neighbour of a held-out pair.
+    """
+    rng = np.random.default_rng([seed, len(PAIRS)])
+    while True:
+        chosen: set[Pair] = set()
+        for i in rng.permutation(len(PAIRS)):
+            if len(chosen) < HELDOUT_PAIRS and _may_join(PAIRS[i], chosen):
+                chosen.add(PAIRS[i])
+        if len(chosen) == HELDOUT_PAIRS:
+            return frozenset(chosen)
+
+
+def _may_join(pair: Pair, chosen: set[Pair]) -> bool:
+    if sum(pair) in (0, 1, 17, 18) or sum(pair) in {sum(other) for other in chosen}:
+        return False
+    if any(sum(digit in other for other in chosen) >= MAX_PER_DIGIT for digit in pair):
+        return False
+    return not neighbours(pair) & chosen
