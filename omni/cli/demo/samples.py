@@ -1,0 +1,28 @@
+"""Files to try the checkpoint with: held-out inputs, and what the model made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omni.cli.demo.report.results import DemoResults
+from omni.media import encode_png, write_wav
+from omni.sequence import Audio, Image
+
+
+def write_samples(folder: Path, results: DemoResults) -> None:
+    """Write ``digit.png``, ``chart.png``, ``clip.wav`` (held-out inputs) and ``generated-*`` (answers)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for source, name in (("image_to_text", "digit"), ("chart_to_text", "chart"), ("audio_to_text", "clip")):
+        for example in results.evaluation.of(source)[:1]:
+            _write(folder / name, example.prompt[0])
+    for source in ("text_to_image", "text_to_audio", "image_to_audio", "audio_to_image"):
+        for example in results.evaluation.of(source)[:1]:
+            if example.answer is not None:
+                _write(folder / f"generated-{source}", example.answer)
+
+
+def _write(stem: Path, segment: object) -> None:
+    if isinstance(segment, Image):
+        stem.with_suffix(".png").write_bytes(encode_png(segment.pixels))
+    elif isinstance(segment, Audio):
+        write_wav(stem.with_suffix(".wav"), segment.waveform, segment.sample_rate)

@@ -1,0 +1,3 @@
+"""Names of the demo's stages, in order."""
+
+STAGES = ("data", "tokenizers", "pretrain", "evaluate", "report")
