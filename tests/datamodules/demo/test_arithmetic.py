@@ -1,0 +1,37 @@
+"""The held-out pairs leave in training what is needed to add them."""
+
+from __future__ import annotations
+
+import pytest
+
+from omni.datamodules.demo.arithmetic import NUMBER_WORDS, PAIRS, heldout_pairs, neighbours, unordered
+
+
+def test_there_are_55_pairs_and_19_sums() -> None:
+    assert len(PAIRS) == 55
+    assert len(NUMBER_WORDS) == 19
+    assert (NUMBER_WORDS[0], NUMBER_WORDS[13], NUMBER_WORDS[18]) == ("zero", "thirteen", "eighteen")
+
+
+def test_pairs_have_no_order() -> None:
+    assert unordered(7, 3) == unordered(3, 7) == (3, 7)
+    assert neighbours((3, 7)) == {(2, 7), (4, 7), (3, 6), (3, 8)}
+    assert neighbours((0, 0)) == {(0, 1)}
+    assert neighbours((4, 4)) == {(3, 4), (4, 5)}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_heldout_pairs_can_be_inferred_from_the_others(seed: int) -> None:
+    heldout = heldout_pairs(seed)
+    train = set(PAIRS) - heldout
+    assert len(heldout) == 9
+    assert {sum(pair) for pair in train} == set(range(19))
+    for digit in range(10):
+        assert sum(digit in pair for pair in train) >= 7
+    for pair in heldout:
+        assert neighbours(pair) <= train
+
+
+def test_the_seed_chooses_the_pairs() -> None:
+    assert heldout_pairs(5) == heldout_pairs(5)
+    assert len({heldout_pairs(seed) for seed in range(10)}) == 10

@@ -1,0 +1,205 @@
+"""The index of a shard: what it lists, and which tars and indexes are refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from omni.datamodules.shards.format import DocumentError
+from omni.datamodules.shards.index import (
+    Entry,
+    index_path,
+    read_index,
+    scan_shard,
+    split_name,
+    write_index,
+)
+from omni.datamodules.shards.reader import read_document
+
+MEMBERS = {"000000.json": b"{}", "000000.1.png": b"picture", "000001.json": b"[]"}
+
+
+def write_tar(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items() if isinstance(members, dict) else members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_index_of_a_shard(tmp_path: Path) -> None:
+    """A tar is blocks of 512 bytes: a header before each member, zeros behind the last."""
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    assert write_index(shard).entries == [
+        Entry("000000", {"json": (512, 2), "1.png": (1536, 7)}),
+        Entry("000001", {"json": (2560, 2)}),
+    ]
+    assert json.loads((tmp_path / "train-0.tar.idx").read_text()) == {
+        "size": 10240,
+        "entries": [
+            {"key": "000000", "members": {"json": [512, 2], "1.png": [1536, 7]}},
+            {"key": "000001", "members": {"json": [2560, 2]}},
+        ],
+    }
+    assert read_index(shard) == scan_shard(shard)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train-0.tar", "train-0.tar.idx"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("000001.json", ("000001", "json")),
+        ("000001.0.png", ("000001", "0.png")),
+        ("a.b/000001.0.png", ("a.b/000001", "0.png")),
+        ("./000001.json", ("./000001", "json")),
+        ("two words.json", ("two words", "json")),
+        ("000001", None),
+        ("._000001.json", None),
+        ("a/.hidden", None),
+        ("__meta__.json", ("__meta__", "json")),
+        ("__meta__", None),
+        ("__meta__/x.json", None),
+    ],
+)
+def test_names_are_cut_as_webdataset_cuts_them(name: str, expected: tuple[str, str] | None) -> None:
+    assert split_name(name) == expected
+
+
+def test_what_is_no_member_is_passed_over(tmp_path: Path) -> None:
+    shard = tmp_path / "train-0.tar"
+    with tarfile.open(shard, "w") as tar:
+        folder = tarfile.TarInfo("data")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+        for name in ("._000000.json", "data/000000.json", "README"):
+            tar.addfile(tarfile.TarInfo(name))
+    assert [(entry.key, list(entry.members)) for entry in scan_shard(shard).entries] == [
+        ("data/000000", ["json"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["a.json", "b.json", "a.png"],
+            "train-0.tar[a]: duplicate key, or its members are not contiguous",
+        ),
+        (["a.json", "b.json", "a.json"], "train-0.tar[a]: duplicate key"),
+        (["a.json", "a.json"], "train-0.tar[a].json: this member comes twice; duplicate key?"),
+    ],
+    ids=["not contiguous", "duplicate key", "duplicate key, neighbours"],
+)
+def test_duplicate_keys_are_named(tmp_path: Path, names: list[str], message: str) -> None:
+    shard = write_tar(tmp_path / "train-0.tar", [(name, b"{}") for name in names])
+    with pytest.raises(DocumentError, match=re.escape(message)):
+        write_index(shard)
+    assert not index_path(shard).exists()
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (0, "damaged or truncated tar before the first key (empty file)"),
+        (300, "damaged or truncated tar before the first key"),
+        (512, "truncated tar, 000000.json ends at byte 514 of 512"),
+        (1024, "damaged or truncated tar after key '000000': at byte 1024"),
+        (1100, "damaged or truncated tar after key '000000': at byte 1024"),
+        (1540, "truncated tar, 000000.1.png ends at byte 1543 of 1540"),
+        (3072, "damaged or truncated tar after key '000001': at byte 3072"),
+    ],
+)
+def test_a_truncated_tar_is_refused_wherever_it_is_cut(tmp_path: Path, size: int, message: str) -> None:
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    shard.write_bytes(shard.read_bytes()[:size])
+    with pytest.raises(DocumentError) as caught:
+        write_index(shard)
+    assert str(caught.value).startswith(f"{shard}: {message}")
+
+
+def test_a_damaged_header_does_not_hide_what_follows(tmp_path: Path) -> None:
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    content = bytearray(shard.read_bytes())
+    content[2048] ^= 1  # in the header of 000001.json
+    shard.write_bytes(content)
+    with pytest.raises(DocumentError, match="after key '000000': at byte 2048 there is neither a member"):
+        write_index(shard)
+
+
+def test_what_is_no_tar_is_refused(tmp_path: Path) -> None:
+    shard = tmp_path / "train-0.tar"
+    shard.write_bytes(b"no tar " * 200)
+    with pytest.raises(DocumentError, match=r"train-0\.tar: damaged or truncated tar before the first key"):
+        write_index(shard)
+
+
+def test_a_missing_index_says_how_to_make_it(tmp_path: Path) -> None:
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    with pytest.raises(DocumentError) as caught:
+        read_index(shard)
+    assert str(caught.value) == (
+        f"{shard}.idx: no index for this shard; `omni shards index {tmp_path}` writes it anew"
+    )
+
+
+def test_an_index_of_another_size_is_stale(tmp_path: Path) -> None:
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    write_index(shard)
+    shard.write_bytes(shard.read_bytes()[:1540])
+    with pytest.raises(DocumentError) as caught:
+        read_index(shard)
+    assert str(caught.value) == (
+        f"{shard}.idx: stale index or truncated tar: train-0.tar had 10240 bytes, now has 1540; "
+        f"if it was rewritten on purpose, `omni shards index {tmp_path}` writes it anew"
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"size": 10240, "ent',
+        b"[]",
+        b'{"size": 10240}',
+        b'{"size": 1, "entries": [{"key": 1}]}',
+        b"\xff",
+    ],
+)
+def test_a_damaged_index_is_refused(tmp_path: Path, content: bytes) -> None:
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    index_path(shard).write_bytes(content)
+    with pytest.raises(DocumentError, match=r"train-0\.tar\.idx: damaged index .*`omni shards index"):
+        read_index(shard)
+
+
+@pytest.mark.parametrize(
+    ("members", "found"),
+    [
+        ({"000009.json": b"{}"}, "found 000009.json of 2 bytes"),
+        ({"000000.json": b"{   }"}, "found 000000.json of 5 bytes"),
+        ({}, "found end of file header"),
+    ],
+    ids=["other key", "other size", "no header"],
+)
+def test_a_stale_index_of_the_same_size_is_found_on_reading(
+    tmp_path: Path, members: dict[str, bytes], found: str
+) -> None:
+    """Tars are padded to 10240 bytes, so their size alone tells little."""
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    write_index(shard)
+    write_tar(shard, members)
+    index = read_index(shard)
+    with pytest.raises(DocumentError) as caught:
+        read_document(index, index.entries[0])
+    message = str(caught.value)
+    assert message.startswith(
+        f"{shard}[000000].json: stale index or damaged tar: expected 000000.json of 2 bytes at byte 512, "
+    )
+    assert found in message
+    assert f"`omni shards index {tmp_path}` writes it anew" in message

@@ -1,0 +1,101 @@
+"""The documents of a folder as sequences: measured once, damaged ones set aside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from omni.datamodules.shards.reader import ShardReader
+from omni.datamodules.shards.writer import write_shards
+from omni.datamodules.stream.plan import Plan, PlanConfig
+from omni.datamodules.stream.store import SequenceStore
+from omni.layout import Layout
+from omni.sequence import Sequence
+from tests.tiny import tiny_documents, tiny_tokenizers
+
+FIELDS = ("modality", "text_ids", "coords", "loss", "patches", "codes")
+
+
+def assert_same(first: Sequence, second: Sequence) -> None:
+    assert first.key == second.key
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
+
+
+def damage(folder: Path, numbers: list[int]) -> None:
+    """Overwrite the JSON of documents with zeros."""
+    reader = ShardReader(folder)
+    for number in numbers:
+        index, entry = reader._find(number)
+        offset, size = entry.members["json"]
+        with index.shard.open("r+b") as file:
+            file.seek(offset)
+            file.write(bytes(size))
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_sequences_and_their_table(tmp_path: Path, cache: bool) -> None:
+    write_shards(tiny_documents(10), tmp_path, per_shard=4)
+    layout = Layout(tiny_tokenizers())
+    store = SequenceStore(tmp_path, layout, cache, max_damaged=0.0)
+    reader = ShardReader(tmp_path)
+    assert len(store.table.lengths) == 10
+    for number in range(10):
+        alone = layout.encode(reader[number])  # from the FLAC, which rounds to 16 bits
+        assert_same(store[number], alone)
+        assert store.table.lengths[number] == len(alone)
+        assert store.table.targets[number].tolist() == alone.target_counts().tolist()
+    assert not (tmp_path / "quarantine.jsonl").exists()
+
+
+def test_measuring_draws_no_random_numbers(tmp_path: Path) -> None:
+    """Or noise in training would depend on how often data is read."""
+    write_shards(tiny_documents(4), tmp_path)
+    before = torch.get_rng_state()
+    SequenceStore(tmp_path, Layout(tiny_tokenizers()), cache=False, max_damaged=0.0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_damaged_documents_are_set_aside_and_the_rest_is_used(tmp_path: Path) -> None:
+    write_shards(tiny_documents(10), tmp_path, per_shard=4)
+    damage(tmp_path, [2, 3, 9])
+    with pytest.warns(
+        UserWarning, match=r"damaged document set aside: .*000000\.tar\[000002\]\.json: not JSON"
+    ):
+        store = SequenceStore(tmp_path, Layout(tiny_tokenizers()), cache=True, max_damaged=0.3)
+    lines = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
+    assert [(Path(line["shard"]).name, line["key"]) for line in lines] == [
+        ("shard-000000.tar", "000002"),
+        ("shard-000000.tar", "000003"),
+        ("shard-000002.tar", "000009"),
+    ]
+    assert all(line["error"].startswith(f"{line['shard']}[{line['key']}].json: not JSON") for line in lines)
+    assert np.flatnonzero(store.table.lengths == 0).tolist() == [2, 3, 9]
+    plan = Plan(store.table, PlanConfig(row_length=80))
+    assert sorted(n for row in plan.epoch_rows(0) for n in row) == [0, 1, 4, 5, 6, 7, 8]
+
+
+def test_too_much_damage_is_an_error_that_names_the_first(tmp_path: Path) -> None:
+    write_shards(tiny_documents(10), tmp_path, per_shard=4)
+    damage(tmp_path, [2, 9])
+    with pytest.warns(UserWarning), pytest.raises(ValueError) as caught:
+        SequenceStore(tmp_path, Layout(tiny_tokenizers()), cache=False, max_damaged=0.1)
+    message = str(caught.value)
+    assert message.startswith(
+        f"{tmp_path}: 2 of 10 documents are damaged, more than the allowed share of 0.1"
+    )
+    assert f"first: {tmp_path}/shard-000000.tar[000002].json: not JSON" in message
+    assert message.endswith(f"all are listed in {tmp_path}/quarantine.jsonl")
+
+
+def test_what_can_be_read_but_not_encoded_is_set_aside_too(tmp_path: Path) -> None:
+    """Codes of our codec's fingerprint that can't be of our codec."""
+    write_shards(tiny_documents(4), tmp_path)
+    layout = Layout(tiny_tokenizers())
+    store = SequenceStore(tmp_path, layout, cache=False, max_damaged=0.5)
+    layout.tokenizers.audio.__class__  # noqa: B018
+    assert (store.table.lengths > 0).all()

@@ -1,0 +1,70 @@
+"""Damaged documents: set aside, listed, and an error beyond the allowed share."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+
+from omni.datamodules.quarantine import Quarantine
+
+
+def filled(folder: Path, most: float) -> Quarantine:
+    quarantine = Quarantine(folder, most)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for shard, key in (("a.tar", "3"), ("a.tar", "4"), ("b.tar", "1")):
+            quarantine.add(shard, key, ValueError(f"{shard}[{key}].json: not JSON"))
+    return quarantine
+
+
+def test_damaged_documents_are_listed(tmp_path: Path) -> None:
+    filled(tmp_path, 0.03).close(100)
+    lines = (tmp_path / "quarantine.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"shard": "a.tar", "key": "3", "error": "a.tar[3].json: not JSON"},
+        {"shard": "a.tar", "key": "4", "error": "a.tar[4].json: not JSON"},
+        {"shard": "b.tar", "key": "1", "error": "b.tar[1].json: not JSON"},
+    ]
+
+
+def test_more_than_the_allowed_share_is_an_error_that_names_the_first(tmp_path: Path) -> None:
+    with pytest.raises(ValueError) as caught:
+        filled(tmp_path, 0.029).close(100)
+    assert str(caught.value) == (
+        f"{tmp_path}: 3 of 100 documents are damaged, more than the allowed share of 0.029 (data.max_damaged); "
+        f"first: a.tar[3].json: not JSON; all are listed in {tmp_path}/quarantine.jsonl"
+    )
+    assert len((tmp_path / "quarantine.jsonl").read_text().splitlines()) == 3
+
+
+def test_the_first_of_each_shard_is_a_warning(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path, 1.0)
+    with pytest.warns(UserWarning, match=r"damaged document set aside: a\.tar\[3\]"):
+        quarantine.add("a.tar", "3", ValueError("a.tar[3]"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quarantine.add("a.tar", "4", ValueError("a.tar[4]"))
+    with pytest.warns(UserWarning, match=r"b\.tar\[1\]"):
+        quarantine.add("b.tar", "1", ValueError("b.tar[1]"))
+
+
+def test_nothing_damaged_leaves_no_list(tmp_path: Path) -> None:
+    (tmp_path / "quarantine.jsonl").write_text("of an earlier reading")
+    Quarantine(tmp_path, 0.0).close(100)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_list_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+    quarantine = filled(tmp_path / "list", 1.0)
+    (tmp_path / "list").write_text("a file where a folder should be")
+    with pytest.warns(UserWarning, match="the list of damaged documents can't be written"):
+        quarantine.close(100)
+
+
+@pytest.mark.parametrize("most", [-0.1, 5.0])
+def test_a_share_is_from_nothing_to_all(tmp_path: Path, most: float) -> None:
+    with pytest.raises(ValueError, match=f"data.max_damaged is a share .* expected 0 to 1, got {most:g}"):
+        Quarantine(tmp_path, most)

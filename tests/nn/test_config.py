@@ -1,0 +1,61 @@
+"""Configs that can't work are refused at once, by the key to change and what it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from omni.nn.config import AudioHeadConfig, ImageHeadConfig, ModelConfig, MoEConfig, TextHeadConfig
+
+IMPOSSIBLE: list[tuple[type, dict[str, Any], list[str]]] = [
+    (ModelConfig, {"width": 100, "heads": 8}, ["model.network.width", "model.network.heads", "100 and 8"]),
+    (ModelConfig, {"heads": 8, "kv_heads": 3}, ["model.network.heads", "model.network.kv_heads", "8 and 3"]),
+    (ModelConfig, {"heads": 0}, ["model.network.heads must be at least 1, got 0"]),
+    (ModelConfig, {"kv_heads": 0}, ["model.network.kv_heads must be at least 1, got 0"]),
+    (ModelConfig, {"layers": 0}, ["model.network.layers must be at least 1, got 0"]),
+    (ModelConfig, {"width": 32, "heads": 8, "kv_heads": 8}, ["model.network.width", "rotary axes", "got 4"]),
+    (ModelConfig, {"width": 56, "heads": 8, "kv_heads": 8}, ["model.network.width", "even", "got 7"]),
+    (
+        ModelConfig,
+        {"width": 60, "heads": 2, "kv_heads": 2},
+        ["model.network.width", "multiple of 8", "got 60"],
+    ),
+    (
+        ModelConfig,
+        {"layers": 2, "moe": MoEConfig(dense_layers=3)},
+        ["model.network.moe.dense_layers", "model.network.layers = 0..2", "got 3"],
+    ),
+    (MoEConfig, {"experts": 0}, ["model.network.moe.experts must be at least 1, got 0"]),
+    (MoEConfig, {"experts": 4, "top_k": 5}, ["model.network.moe.top_k", "1..4", "got 5"]),
+    (MoEConfig, {"top_k": 0}, ["model.network.moe.top_k", "got 0"]),
+    (MoEConfig, {"expert_width": 12}, ["model.network.moe.expert_width", "multiple of 8", "got 12"]),
+    (MoEConfig, {"shared_width": -8}, ["model.network.moe.shared_width must be at least 0, got -8"]),
+    (MoEConfig, {"balance_rate": -1.0}, ["model.network.moe.balance_rate must be at least 0, got -1.0"]),
+    (ImageHeadConfig, {"draws": 0}, ["model.network.image.draws must be at least 1, got 0"]),
+    (
+        ImageHeadConfig,
+        {"input_noise": -0.1},
+        ["model.network.image.input_noise must be at least 0, got -0.1"],
+    ),
+    (ImageHeadConfig, {"loss_weight": float("nan")}, ["model.network.image.loss_weight", "got nan"]),
+    (AudioHeadConfig, {"width": 0}, ["model.network.audio.width must be at least 1, got 0"]),
+    (
+        AudioHeadConfig,
+        {"input_corruption": 1.5},
+        ["model.network.audio.input_corruption", "at most 1", "got 1.5"],
+    ),
+    (TextHeadConfig, {"chunk": 0}, ["model.network.text.chunk must be at least 1, got 0"]),
+]
+
+
+@pytest.mark.parametrize(("part", "settings", "told"), IMPOSSIBLE, ids=lambda value: str(value)[:40])
+def test_impossible_configs_are_refused_by_key(part: type, settings: dict[str, Any], told: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"model\.network") as caught:
+        part(**settings)
+    for words in told:
+        assert words in str(caught.value)
+
+
+def test_defaults_work() -> None:
+    assert ModelConfig().head_channels == 64
