@@ -56,11 +56,17 @@ class Unreadable:
     messages: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return f"{len(self.messages)} unreadable; first: {self.messages[0]}" if self.messages else "0 unreadable"
+        return (
+            f"{len(self.messages)} unreadable; first: {self.messages[0]}" if self.messages else "0 unreadable"
+        )
 
 
-def media_files(path: Path, suffixes: tuple[str, ...], unreadable: Unreadable) -> list[MediaFile]:
+def media_files(
+    path: Path, suffixes: tuple[str, ...], in_shards: tuple[str, ...], unreadable: Unreadable
+) -> list[MediaFile]:
     """Files with these suffixes: ``path`` itself, or all below it in the order of their names, also in shards.
+
+    ``in_shards`` are the suffixes of members of shards.
 
     Raises:
         ValueError: no such path, or no such file there.
@@ -72,11 +78,13 @@ def media_files(path: Path, suffixes: tuple[str, ...], unreadable: Unreadable) -
     for one in paths:
         suffix = one.suffix[1:].lower()
         if suffix == SHARD_SUFFIX:
-            found += [file for file in _members(one, unreadable) if file.suffix in suffixes]
+            found += [file for file in _members(one, unreadable) if file.suffix in in_shards]
         elif suffix in suffixes:
             found.append(MediaFile(one))
     if not found:
-        raise ValueError(f"{path}: no files *.{', *.'.join(suffixes)} here or in *.{SHARD_SUFFIX}; {unreadable}")
+        raise ValueError(
+            f"{path}: no files *.{', *.'.join(suffixes)}, nor shards with *.{', *.'.join(in_shards)}; {unreadable}"
+        )
     return found
 
 
@@ -97,15 +105,15 @@ Progress = Callable[[list[MediaFile]], Iterable[MediaFile]]
 
 def read_sounds(
     path: Path, sample_rate: int, seed: int, most_seconds: float, unreadable: Unreadable, progress: Progress
-) -> list[tuple[str, Float[np.ndarray, " W"]]]:
-    """Names and waveforms at ``sample_rate``, in an order drawn by ``seed``, until ``most_seconds`` are reached.
+) -> list[Float[np.ndarray, " _"]]:
+    """Waveforms at ``sample_rate``, in an order drawn by ``seed``, until ``most_seconds`` are reached.
 
     Raises:
         ValueError: no sound files there, or none that can be read.
     """
-    files = media_files(path, SOUND_SUFFIXES, unreadable)
+    files = media_files(path, SOUND_SUFFIXES, SOUND_SUFFIXES, unreadable)
     order = np.random.default_rng(seed).permutation(len(files))
-    sounds: list[tuple[str, Float[np.ndarray, " W"]]] = []
+    waveforms: list[Float[np.ndarray, " _"]] = []
     seconds = 0.0
     for file in progress([files[i] for i in order]):
         if seconds >= most_seconds:
@@ -116,10 +124,10 @@ def read_sounds(
             unreadable.messages.append(f"{file}: {error}")
             continue
         seconds += len(waveform_W) / rate
-        sounds.append((str(file), resample(waveform_W, rate, sample_rate)))
-    if not sounds:
+        waveforms.append(resample(waveform_W, rate, sample_rate))
+    if not waveforms:
         raise ValueError(f"{path}: none of {len(files)} sound files can be used; {unreadable}")
-    return sounds
+    return waveforms
 
 
 def read_texts(path: Path, unreadable: Unreadable, progress: Progress) -> Iterator[str]:
@@ -128,7 +136,7 @@ def read_texts(path: Path, unreadable: Unreadable, progress: Progress) -> Iterat
     Raises:
         ValueError: no text files there.
     """
-    for file in progress(media_files(path, (*TEXT_SUFFIXES, JSON_SUFFIX), unreadable)):
+    for file in progress(media_files(path, TEXT_SUFFIXES, (*TEXT_SUFFIXES, JSON_SUFFIX), unreadable)):
         try:
             content = file.read().decode()
             texts = list(_texts(content, file.suffix))
@@ -143,8 +151,9 @@ def _texts(content: str, suffix: str) -> Iterator[str]:
     if suffix == JSON_SUFFIX:
         yield from document_texts(json.loads(content))
     elif suffix == "jsonl":
-        for line in content.splitlines():
-            yield from document_texts(json.loads(line))
+        for line in content.split("\n"):  # not splitlines(): a JSON string may hold other line ends
+            if line.strip():
+                yield from document_texts(json.loads(line))
     else:
         yield content
 

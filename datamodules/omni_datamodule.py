@@ -42,7 +42,7 @@ class OmniDataModule(lightning.LightningDataModule):
             workers: processes that fetch and encode; 0 does it in the main process.
             cache: keep encoded documents in memory. For small data: each is then encoded once.
             max_damaged: share of damaged documents that are set aside before it is an error.
-            val_rows: rows of the validation set, the first of its plan.
+            val_rows: rows of the validation set, the first of its plan; at most all of them.
         """
         super().__init__()
         self.plan_config = plan
@@ -98,4 +98,6 @@ class OmniDataModule(lightning.LightningDataModule):
         if self.val_folder is None:
             return []
         config = self.plan_config
-        return self._loader(self.val_folder, config, max(1, self.val_rows // config.global_rows))
+        epoch_rows = len(Plan(self.stores[self.val_folder].table, config).epoch_rows(0))
+        steps = max(1, min(self.val_rows, epoch_rows) // config.global_rows)
+        return self._loader(self.val_folder, config, steps)

@@ -42,7 +42,7 @@ def load_model(path: Path | str, device: torch.device | str = "cpu") -> tuple[Om
         raise ValueError(f"{path}: no {CHECKPOINT_KEY!r} entry, so not a checkpoint of `omni fit`")
     kept = checkpoint[CHECKPOINT_KEY]
     tokenizers = Tokenizers.from_files(kept["tokenizers"])
-    config = _from_dict(ModelConfig, kept["network"], f"{path}: network")
+    config = config_from_dict(ModelConfig, kept["network"], f"{path}: network")
     model = OmniTransformer(config, vocabulary_of(tokenizers))
     weights = {
         name.removeprefix(MODEL_PREFIX): tensor
@@ -56,14 +56,16 @@ def load_model(path: Path | str, device: torch.device | str = "cpu") -> tuple[Om
     return model.to(device).eval(), tokenizers
 
 
-def _from_dict(cls: type, values: dict[str, Any], where: str) -> Any:
+def config_from_dict(cls: type, values: dict[str, Any], where: str) -> Any:
     """A dataclass from nested dicts; what they leave out takes its default."""
     hints = get_type_hints(cls)
     if unknown := sorted(set(values) - set(hints)):
         raise ValueError(f"{where}: unknown keys {unknown}, expected some of {sorted(hints)}")
     return cls(
         **{
-            name: _from_dict(hints[name], value, f"{where}.{name}") if is_dataclass(hints[name]) else value
+            name: config_from_dict(hints[name], value, f"{where}.{name}")
+            if is_dataclass(hints[name])
+            else value
             for name, value in values.items()
         }
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 from omni.modality import AUDIO, IMAGE, MODALITIES, TEXT
 from omni.model import Hidden, OmniTransformer
 from omni.nn.noise import Noise, document_of
-from omni.sequence import OmniBatch
+from omni.sequence import OmniBatch, grid_places
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +44,12 @@ def targets_of(batch: OmniBatch, end_code: int) -> Targets:
     next_frame = _ordinal(audio).roll(-1, dims=1)[audio_BS]
     codes = batch.codes[next_frame.clamp(max=len(batch.codes) - 1)] if len(batch.codes) else batch.codes
     codes = codes.masked_fill(ends_BS[audio_BS].unsqueeze(1), end_code)
-    next_coords = batch.coords.roll(-1, dims=1)[image_BS]  # (i, 3): time, row, column
     return Targets(
         text_BS=text_BS,
         text_ids=batch.text_ids.roll(-1, dims=1)[text_BS],
         image_BS=image_BS,
         patches=batch.patches[next_patch],
-        places=next_coords[:, 1:] - next_coords[:, :1],
+        places=grid_places(batch.coords.roll(-1, dims=1)[image_BS]),
         audio_BS=audio_BS,
         codes=codes,
     )

@@ -29,7 +29,7 @@ from omni.nn.heads.text import TextHead
 from omni.nn.moe.experts import Experts
 from omni.nn.moe.router import Router, Routing
 from omni.nn.rotary import Rotary
-from omni.sequence import OmniBatch
+from omni.sequence import OmniBatch, grid_places
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +58,15 @@ class OmniTransformer(nn.Module):
 
     def forward(self, batch: OmniBatch, context: AttentionContext | None = None) -> Hidden:
         """Hidden states of the batch. ``context`` is packed attention by default; a cache in generation."""
+        is_image_BS = batch.of(IMAGE)
         x_BSD = self.embed(
-            batch.text_ids, batch.of(TEXT), batch.of(IMAGE), batch.of(AUDIO), batch.patches, batch.codes
+            batch.text_ids,
+            batch.of(TEXT),
+            is_image_BS,
+            batch.of(AUDIO),
+            batch.patches,
+            grid_places(batch.coords)[is_image_BS],
+            batch.codes,
         )
         if context is None:
             context = PackedAttention(batch.lengths, x_BSD.device)

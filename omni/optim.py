@@ -70,5 +70,8 @@ def build_optimizer(
     optimizer = torch.optim.AdamW(
         parameter_groups(model, config.weight_decay), lr=config.lr, betas=config.betas, fused=True
     )
+    # A fused optimizer would unscale gradients itself, after clipping, so Lightning refuses to clip under mixed
+    # precision. Without this mark they are unscaled before, as for any other optimizer.
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: config.lr_share(step, total_steps))
     return optimizer, schedule

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from omni.media import read_audio, read_image
 from omni.modality import AUDIO, IMAGE, TEXT, Modality
 
 Role = Literal["system", "user", "assistant"]
@@ -59,6 +61,11 @@ class Image(_Turn):
     pixels: UInt8[np.ndarray, "height width 3"]
     modality = IMAGE
 
+    @classmethod
+    def open(cls, path: Path | str) -> Image:
+        """Read a picture file of any common kind; a ``MediaError`` (a ``ValueError``) says what is wrong with it."""
+        return cls(read_image(path))
+
 
 @dataclass(frozen=True, eq=False)
 class Audio(_Turn):
@@ -68,6 +75,11 @@ class Audio(_Turn):
     sample_rate: int
     codes: Int[np.ndarray, "F K"] | None = None
     modality = AUDIO
+
+    @classmethod
+    def open(cls, path: Path | str) -> Audio:
+        """Read a sound file of any common kind; a ``MediaError`` (a ``ValueError``) says what is wrong with it."""
+        return cls(*read_audio(path))
 
     @property
     def seconds(self) -> float:
@@ -203,3 +215,8 @@ class OmniBatch:
 def turn_of(segments: Seq[Segment], role: Role | None, loss: bool) -> tuple[Segment, ...]:
     """``segments`` as one turn: all with this role and loss flag."""
     return tuple(replace(s, role=role, loss=loss) for s in segments)
+
+
+def grid_places(coords: Int[Tensor, "*any 3"]) -> Int[Tensor, "*any 2"]:
+    """Row and column in its picture's grid of each patch, from its rotary coordinates (time, row, column)."""
+    return coords[..., 1:] - coords[..., :1]

@@ -27,8 +27,8 @@ LEARNING = (*USE, "inference", "evaluation", "training")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "modality": (),
-    "sequence": ("modality",),
-    "media": ("modality", "sequence"),
+    "media": (),
+    "sequence": ("modality", "media"),
     # the data branch
     "tokenizers": BASE,
     "layout": (*BASE, "tokenizers"),

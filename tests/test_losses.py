@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,8 +97,8 @@ def test_counts_equal_those_that_the_plan_reads_off_the_sequence() -> None:
 # ------------------------------------------------------------------ losses
 
 
-def losses_of(batch: OmniBatch, dtype: torch.dtype = torch.float64, **changes: object) -> Losses:
-    model = tiny_model(dtype=dtype, **changes)
+def losses_of(batch: OmniBatch, **changes: Any) -> Losses:
+    model = tiny_model(dtype=torch.float64, **changes)
     return compute_losses(model, model(batch), batch)
 
 
@@ -127,7 +128,7 @@ def test_text_and_audio_sums_equal_a_loop_over_positions() -> None:
 
 
 def test_total_is_weighted_and_divided_by_the_counts_of_the_whole_step() -> None:
-    parts = {
+    parts: dict[str, Any] = {
         "text": TextHeadConfig(loss_weight=0.3),
         "image": ImageHeadConfig(width=24, depth=1, draws=2, loss_weight=2.0),
         "audio": AudioHeadConfig(width=24, depth=1, loss_weight=0.7),

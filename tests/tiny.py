@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 
 from omni.sequence import Audio, Document, Image, Segment, Text, turn_of
@@ -34,13 +39,17 @@ TASKS = (
 @cache
 def tiny_tokenizers() -> Tokenizers:
     """330 pieces of text; grey 4x4 patches, at most 16; 3 x 16 codes at 25 frames a second."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums, and so the codec, depend on the number
+    codec = SpectralCodec.fit(
+        [tone(digit, seconds=0.3) for digit in range(len(WORDS))],
+        SpectralConfig(components=8, codebooks=3, codebook_size=16, fit_iterations=5, phase_iterations=4),
+    )
+    torch.set_num_threads(threads)
     return Tokenizers(
         TextTokenizer.train(SENTENCES, vocab_size=330, max_grid=8),
         ImageTokenizer(ImageTokenizerConfig(patch_size=4, channels=1, max_patches=16, max_grid=8)),
-        SpectralCodec.fit(
-            [tone(digit, seconds=0.3) for digit in range(len(WORDS))],
-            SpectralConfig(components=8, codebooks=3, codebook_size=16, fit_iterations=5, phase_iterations=4),
-        ),
+        codec,
     )
 
 
@@ -108,3 +117,13 @@ def _clip(modality: str, digit: int, random: np.random.Generator) -> Segment:
         height, width = (int(side) for side in random.choice([4, 8, 12], size=2))
         return Image(picture(digit, height, width))
     return Audio(tone(digit, seconds=float(random.uniform(0.05, 0.3))), SAMPLE_RATE)
+
+
+def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> Path:
+    """A plain tar of members in the given order, whatever their names."""
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path

@@ -80,7 +80,7 @@ def draw_chart(seed: int, index: int) -> Chart:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("charts need matplotlib: run `pip install 'omni[demo]'`") from error
+        raise ImportError("charts need matplotlib: run `pip install -e '.[demo]'`") from error
     trend = TRENDS[index % len(TRENDS)]
     rng = np.random.default_rng([seed, index])
     series = random_series(trend, rng)

@@ -9,7 +9,9 @@ from itertools import product
 from math import ceil
 from pathlib import Path
 
-from omni.datamodules.demo.arithmetic import PAIRS, Pair, heldout_pairs
+import numpy as np
+
+from omni.datamodules.demo.arithmetic import MOST_OPERANDS, PAIRS, Pair, heldout_pairs, random_operands
 from omni.datamodules.demo.charts import HELDOUT_START, Chart, draw_chart
 from omni.datamodules.demo.deck import Deck, named_rng
 from omni.datamodules.demo.digit_tasks import DigitTasks
@@ -22,11 +24,14 @@ from omni.datamodules.demo.split import Part, Split
 from omni.datamodules.demo.synthetic import MANNERS, synthetic_words
 from omni.datamodules.demo.task import Task, documents, running_text
 from omni.datamodules.demo.text_tasks import counting, describe_chart
-from omni.modality import MODALITIES
+from omni.modality import MODALITIES, TEXT
 from omni.sequence import Document
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, how many of its things are done, and how many there are in all."""
+
+MIXED_SUMS = 0.25
+"""Share of the longer sums whose digits are in any medium; the others are in words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +123,17 @@ class DemoCorpus:
         if source == "arithmetic":
             sums = Deck(product(self._ordered_pairs(part), product(MODALITIES, MODALITIES)), rng)
             return (tasks.addition(*sums.draw()) for _ in range(count))
+        if source == "sums":
+            return (self._longer_sum(tasks, rng) for _ in range(count))
         make: Callable[[], Task] = getattr(tasks, source)
         return (make() for _ in range(count))
+
+    def _longer_sum(self, tasks: DigitTasks, rng: np.random.Generator) -> Task:
+        """Three or more digits, mostly all in words (such sums are short), else each in any medium."""
+        digits = random_operands(int(rng.integers(3, MOST_OPERANDS + 1)), self.heldout_pairs, rng)
+        mixed = rng.random() < MIXED_SUMS
+        media = [MODALITIES[int(rng.integers(len(MODALITIES)))] if mixed else TEXT for _ in digits]
+        return tasks.addition(digits, media)
 
     def _ordered_pairs(self, part: Part) -> list[Pair]:
         pairs = [pair for pair in PAIRS if (pair in self.heldout_pairs) == (part == "heldout")]

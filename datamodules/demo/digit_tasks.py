@@ -1,4 +1,4 @@
-"""Tasks about digits that are drawn, spoken or written: reading, saying and drawing one, adding two."""
+"""Tasks about digits that are drawn, spoken or written: reading, saying and drawing one, adding them."""
 
 from __future__ import annotations
 
@@ -94,15 +94,14 @@ class DigitTasks:
         said = self._draw_word()
         return unprompted(said.audio, said.word)
 
-    def addition(self, digits: tuple[int, int], media: tuple[Modality, Modality]) -> Task:
-        """The sum of two digits, each in its medium."""
-        first, second = (
-            self._operand[medium](DIGIT_WORDS[digit]) for digit, medium in zip(digits, media, strict=True)
-        )
+    def addition(self, digits: Sequence[int], media: Sequence[Modality]) -> Task:
+        """The sum of digits, each in its medium."""
         before, between, after = ADD[self._rng.integers(len(ADD))]
+        question: list[Segment] = [Text(text=before)]
+        for digit, medium in zip(digits, media, strict=True):
+            question += [self._operand[medium](DIGIT_WORDS[digit]), Text(text=between)]
         total = NUMBER_WORDS[sum(digits)]
-        question = [Text(text=before), first, Text(text=between), second, Text(text=after)]
-        return answered(question, Text(text=total), total)
+        return answered([*question[:-1], Text(text=after)], Text(text=total), total)
 
 
 def _image(picture: DigitPicture) -> Image:

@@ -54,7 +54,7 @@ def speak(utterances: Sequence[Utterance]) -> list[Float[np.ndarray, " W"]]:
     if importlib.util.find_spec("espeakng_loader") is None:
         raise ImportError(
             "synthetic speech needs eSpeak NG (the espeakng-loader wheel), which isn't installed: "
-            "run `pip install 'omni[demo]'`, or give a folder of recordings instead"
+            "run `pip install -e '.[demo]'`, or give a folder of recordings instead"
         )
     orders = json.dumps([asdict(utterance) for utterance in utterances]).encode()
     worker = subprocess.run([sys.executable, "-m", __name__], input=orders, capture_output=True)

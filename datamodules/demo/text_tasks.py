@@ -26,7 +26,7 @@ def counting(rng: np.random.Generator) -> Task:
     if rng.random() < 0.5:
         length = int(rng.integers(3, 9))
         start = int(rng.integers(0, len(NUMBER_WORDS) - length + 1))
-        return running_text(" ".join(NUMBER_WORDS[start : start + length]))
+        return running_text(", ".join(NUMBER_WORDS[start : start + length]))
     low = int(rng.integers(0, len(NUMBER_WORDS) - 1))
     wordings, asked, answer = (
         (NEXT_NUMBER, low, low + 1) if rng.random() < 0.5 else (PREVIOUS_NUMBER, low + 1, low)

@@ -45,7 +45,9 @@ class Check:
 
     def figures(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return asdict(self)
+        counts = {"by_source": dict(self.by_source), "by_modality": dict(self.by_modality)}
+        damaged = [asdict(damage) for damage in self.damaged]
+        return {"shards": self.shards, "documents": self.documents, **counts, "damaged": damaged}
 
 
 Places = list[tuple[ShardIndex, Entry]]

@@ -100,7 +100,9 @@ def parse_json(content: bytes, where: str) -> dict[str, Any]:
     """
     try:
         head = json.loads(content)
-    except (ValueError, RecursionError) as error:
+    except json.JSONDecodeError as error:
+        raise DocumentError(f"{where}: not JSON ({error.msg} at character {error.pos + 1})") from error
+    except (UnicodeDecodeError, RecursionError) as error:
         raise DocumentError(f"{where}: not JSON ({error})") from error
     if not isinstance(head, dict):
         raise DocumentError(f"{where}: expected a JSON object with segments, got {_short(head)}")

@@ -32,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--limit", type=int, help="documents of each source at most")
     parser.add_argument("--seed", type=int, default=0, help="seed of sampling (default 0)")
+    parser.add_argument("--device", default="cpu", help="device of the model (default cpu)")
     parser.add_argument("--json", metavar="FILE", help="write the figures here")
     parser.set_defaults(run=run)
 
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     from omni.inference.omni import Omni
     from omni.inference.sampling import SamplingOptions
 
-    omni = Omni.from_checkpoint(args.checkpoint)
+    omni = Omni.from_checkpoint(args.checkpoint, args.device)
     reader = ShardReader(args.data, omni.tokenizers.audio.fingerprint)
     folder = Path(args.judges) if args.judges else Path(args.data).resolve().parent.parent / "judges"
     found = args.judges is not None or folder.is_dir()

@@ -20,25 +20,32 @@ from omni.callbacks.throughput import Throughput
 from omni.datamodules.omni_datamodule import OmniDataModule
 from omni.training.pretrain import Pretrain
 
+UNKNOWN_KEY = re.compile(r"(?:unrecognized arguments: --|does not accept option ')([\w.]+)")
+"""How jsonargparse names a key that it does not know, on the command line and in a file."""
+
 
 class NearestKeyParser(LightningArgumentParser):
-    """Names the nearest known key when a key is not known."""
+    """Names the nearest known key when a key is not known. Keys can't be abbreviated."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the message with the nearest key and leave with status 2."""
-        unknown = re.search(
-            r"(?:Key |Unrecognized arguments: --)['\"]?([\w.]+)['\"]? ?(?:is not expected)?", message
-        )
-        if unknown:
+        if unknown := UNKNOWN_KEY.search(message):
             asked = unknown.group(1)
-            known = sorted({action.dest for action in _all_actions(self)})
-            near = difflib.get_close_matches(asked, known, n=1, cutoff=0.5)
-            if not near:
-                tails = {key.rsplit(".", 1)[-1]: key for key in known}
-                near = [tails[t] for t in difflib.get_close_matches(asked.rsplit(".", 1)[-1], tails, n=1)]
-            message += f"\nNo key {asked!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            near = _nearest(asked, {action.dest for action in _all_actions(self)})
+            message += f"\nNo key {asked!r}" + (f"; did you mean {near!r}?" if near else "")
         print(f"omni fit: error: {message}\n`omni fit --help` lists all keys.", file=sys.stderr)
         raise SystemExit(2)
+
+
+def _nearest(asked: str, known: set[str]) -> str | None:
+    """The known key most like the one asked for; by its last part where none is like the whole."""
+    whole = difflib.get_close_matches(asked, known, n=1, cutoff=0.7)
+    tails = {key.rpartition(".")[2]: key for key in sorted(known)}
+    tail = difflib.get_close_matches(asked.rpartition(".")[2], tails, n=1)
+    return whole[0] if whole else tails[tail[0]] if tail else None
 
 
 def _all_actions(parser: ArgumentParser) -> list[Any]:

@@ -71,6 +71,7 @@ def _add_import(actions: argparse._SubParsersAction) -> None:
 
 def run_import_jsonl(args: argparse.Namespace) -> None:
     """Import a JSONL file."""
+    from rich.console import Console
     from rich.progress import Progress
 
     from omni.datamodules.importers.jsonl import SET_ASIDE_FILE, read_jsonl
@@ -80,7 +81,7 @@ def run_import_jsonl(args: argparse.Namespace) -> None:
     aside = Quarantine(args.out, args.max_damaged, "--max-damaged", SET_ASIDE_FILE, warn=False)
     written: dict[str, int] = {}
     try:
-        with Progress(transient=True) as progress:
+        with Progress(transient=True, console=Console(stderr=True)) as progress:
             size = args.source.stat().st_size if args.source.is_file() else None
             task = progress.add_task(f"Importing {args.source.name}", total=size)
             documents = read_jsonl(args.source, aside, lambda length: progress.advance(task, length))
@@ -94,6 +95,7 @@ def run_import_jsonl(args: argparse.Namespace) -> None:
 
 def run_index(args: argparse.Namespace) -> None:
     """Index the shards of a folder; damaged ones are named at the end."""
+    from rich.console import Console
     from rich.progress import track
 
     from omni.datamodules.shards.format import DocumentError
@@ -101,7 +103,8 @@ def run_index(args: argparse.Namespace) -> None:
 
     documents, errors = 0, []
     shards = shards_in(args.folder)
-    for shard in track(shards, description=f"Indexing {args.folder}", transient=True):
+    title = f"Indexing {args.folder}"
+    for shard in track(shards, title, transient=True, console=Console(stderr=True)):
         try:
             documents += len(write_index(shard).entries)
         except DocumentError as error:
@@ -116,12 +119,14 @@ def run_index(args: argparse.Namespace) -> None:
 
 def run_check(args: argparse.Namespace) -> None:
     """Read everything; a ``ValueError`` where something is damaged."""
+    from rich.console import Console
     from rich.progress import track
 
     from omni.datamodules.shards.check import check_shards
 
+    title = f"Checking {args.folder}"
     check = check_shards(
-        args.folder, lambda places: track(places, description=f"Checking {args.folder}", transient=True)
+        args.folder, lambda places: track(places, title, transient=True, console=Console(stderr=True))
     )
     errors = [damage.error for damage in check.damaged]
     _print_errors(errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Seq
 from enum import Enum, auto
 
 import numpy as np
@@ -36,7 +37,7 @@ class Row:
     def __init__(
         self,
         layout: Layout,
-        prompt: list[Segment],
+        prompt: Seq[Segment],
         role: Role | None,
         want: ModalityName | None,
         options: SamplingOptions,
@@ -59,7 +60,7 @@ class Row:
         if self.want is not None and self.want.opening:
             self._force(layout.opening[self.want.id])
 
-    def _opened(self, prompt: list[Segment], role: Role | None) -> SequenceBuilder:
+    def _opened(self, prompt: Seq[Segment], role: Role | None) -> SequenceBuilder:
         if not prompt:
             builder = SequenceBuilder()
             builder.text(self.layout.text.begin, loss=False)

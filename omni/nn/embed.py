@@ -1,4 +1,8 @@
-"""The three input projections: one table for text, one linear map for patches, K tables for audio codes."""
+"""The three input projections: one table for text, one linear map for patches, K tables for audio codes.
+
+A patch also gets learnt vectors for its row and column (factorised, as in NaViT, arXiv 2307.06304): rotary
+positions turn queries and keys only, so without them what a patch says does not say where it lies.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,8 @@ class Embed(nn.Module):
         super().__init__()
         self.text = nn.Embedding(vocabulary.text, width)
         self.patch = nn.Linear(vocabulary.patch_values, width)
+        self.row = nn.Embedding(vocabulary.max_grid, width)
+        self.col = nn.Embedding(vocabulary.max_grid, width)
         self.codes = nn.Embedding(vocabulary.codebooks * vocabulary.codebook_size, width)
         offsets = torch.arange(vocabulary.codebooks) * vocabulary.codebook_size
         self.register_buffer("code_offsets_K", offsets, persistent=False)
@@ -29,11 +35,13 @@ class Embed(nn.Module):
         is_image_BS: Bool[Tensor, "B S"],
         is_audio_BS: Bool[Tensor, "B S"],
         patches_IP: Float[Tensor, "I P"],
+        places_I2: Int[Tensor, "I 2"],
         codes_FK: Int[Tensor, "F K"],
     ) -> Float[Tensor, "B S D"]:
         """Embed text densely and scatter patches and frames to their positions, in order."""
         x_BSD = self.text(text_ids_BS) * is_text_BS.unsqueeze(-1)
         patch_ID = self.patch(patches_IP.to(self.patch.weight.dtype))
+        patch_ID = patch_ID + self.row(places_I2[:, 0]) + self.col(places_I2[:, 1])
         frame_FD = self.codes(codes_FK + self.code_offsets_K).sum(1)
         x_BSD = x_BSD.masked_scatter(is_image_BS.unsqueeze(-1), patch_ID.to(x_BSD.dtype))
         return x_BSD.masked_scatter(is_audio_BS.unsqueeze(-1), frame_FD.to(x_BSD.dtype))

@@ -58,7 +58,11 @@ class Pretrain(lightning.LightningModule):
 
     def noise(self, batch: OmniBatch, batch_idx: int) -> Noise:
         """The noise of a training batch: resuming, accumulation and the number of ranks leave it as it is."""
-        first_row = (batch_idx * self.trainer.world_size + self.global_rank) * len(batch.modality)
+        accumulated = self.trainer.accumulate_grad_batches
+        number = (
+            self.trainer.global_step * accumulated + batch_idx % accumulated
+        )  # of the batch in the whole run
+        first_row = (number * self.trainer.world_size + self.global_rank) * len(batch.modality)
         return Noise.of_rows(batch, self.seed, first_row)
 
     def _log(self, stage: str, losses: Losses) -> None:

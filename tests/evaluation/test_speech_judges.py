@@ -127,5 +127,5 @@ def test_words_that_the_outside_judge_does_not_know_are_named(sphinx_judge: Sphi
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    with pytest.raises(ImportError, match=r"pip install 'omni\[demo\]'"):
+    with pytest.raises(ImportError, match=r"pip install -e '.\[demo\]'"):
         SphinxJudge(["one"])

@@ -9,6 +9,7 @@ from omni.inference.cache import KeyValueCache
 from tests.slow_attention import slow_attention
 
 LAYERS, HEADS, KV_HEADS, CHANNELS = 2, 4, 2, 8
+QKV = tuple[Tensor, Tensor, Tensor]
 
 
 class Rows:
@@ -18,24 +19,27 @@ class Rows:
         self.qkv = [[self._draw(length) for _ in range(LAYERS)] for length in lengths]
 
     @staticmethod
-    def _draw(length: int) -> list[Tensor]:
-        return [
+    def _draw(length: int) -> QKV:
+        q, k, v = (
             torch.randn(length, heads, CHANNELS, dtype=torch.float64) for heads in (HEADS, KV_HEADS, KV_HEADS)
-        ]
+        )
+        return q, k, v
 
     def grow(self) -> None:
-        self.qkv = [
-            [[torch.cat(pair) for pair in zip(layer, self._draw(1), strict=True)] for layer in row]
-            for row in self.qkv
-        ]
+        for row in self.qkv:
+            for layer, (q, k, v) in enumerate(row):
+                new_q, new_k, new_v = self._draw(1)
+                row[layer] = (torch.cat([q, new_q]), torch.cat([k, new_k]), torch.cat([v, new_v]))
 
-    def packed(self, layer: int) -> list[Tensor]:
+    def packed(self, layer: int) -> QKV:
         """All positions of all rows, one behind another: (1, N, heads, C)."""
-        return [torch.cat([row[layer][part] for row in self.qkv])[None] for part in range(3)]
+        q, k, v = (torch.cat([row[layer][part] for row in self.qkv])[None] for part in range(3))
+        return q, k, v
 
-    def newest(self, layer: int) -> list[Tensor]:
+    def newest(self, layer: int) -> QKV:
         """(rows, 1, heads, C)."""
-        return [torch.stack([row[layer][part][-1:] for row in self.qkv]) for part in range(3)]
+        q, k, v = (torch.stack([row[layer][part][-1:] for row in self.qkv]) for part in range(3))
+        return q, k, v
 
     def expected(self, layer: int) -> list[Tensor]:
         """Attention output of each row, (length, heads, C)."""

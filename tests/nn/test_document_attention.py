@@ -28,14 +28,14 @@ def test_equals_a_loop_over_documents(
     lengths: tuple[int, ...], heads: int, kv_heads: int, dtype: torch.dtype
 ) -> None:
     q, k, v = inputs(sum(lengths), heads, kv_heads, dtype)
-    tolerance = {"rtol": 1e-9, "atol": 1e-11} if dtype is torch.float64 else {"rtol": 1e-4, "atol": 1e-5}
+    rtol, atol = (1e-9, 1e-11) if dtype is torch.float64 else (1e-4, 1e-5)
     fast = PackedAttention(lengths)(q, k, v, layer=0)
     slow = slow_attention(q[0], k[0], v[0], lengths)[None]
-    torch.testing.assert_close(fast, slow, **tolerance)
+    torch.testing.assert_close(fast, slow, rtol=rtol, atol=atol)
     upstream = torch.randn_like(slow)
     expected = torch.autograd.grad(slow, (q, k, v), upstream)
     for got, wanted in zip(torch.autograd.grad(fast, (q, k, v), upstream), expected, strict=True):
-        torch.testing.assert_close(got, wanted, **tolerance)
+        torch.testing.assert_close(got, wanted, rtol=rtol, atol=atol)
 
 
 def test_documents_of_several_rows_are_taken_one_after_another() -> None:

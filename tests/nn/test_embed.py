@@ -13,6 +13,7 @@ def test_worked_batch() -> None:
     embed = Embed(8, VOCABULARY)
     modality = torch.tensor([[0, 1, 2, 255], [2, 0, 1, 1]])
     patches = torch.randn(3, 4)
+    places = [[0, 0], [1, 2], [2, 0]]  # row and column of each patch in its picture
     codes = torch.tensor([[1, 2, 3], [4, 0, 4]])
     x = embed(
         torch.tensor([[5, 0, 0, 0], [0, 7, 0, 0]]),
@@ -20,10 +21,14 @@ def test_worked_batch() -> None:
         modality == 1,
         modality == 2,
         patches,
+        torch.tensor(places),
         codes,
     )
     text, code = embed.text.weight, embed.codes.weight
-    projected = [embed.patch.weight @ patch + embed.patch.bias for patch in patches]
+    projected = [
+        embed.patch.weight @ patch + embed.patch.bias + embed.row.weight[row] + embed.col.weight[col]
+        for patch, (row, col) in zip(patches, places, strict=True)
+    ]
     # codebook k has the rows k * Q .. k * Q + Q - 1 of the table, here Q = 5
     frames = [code[1] + code[5 + 2] + code[10 + 3], code[4] + code[5 + 0] + code[10 + 4]]
     expected = [
@@ -38,11 +43,8 @@ def test_absent_modalities_get_a_gradient_of_zeros() -> None:
     embed = Embed(8, VOCABULARY)
     text = torch.ones(1, 3, dtype=torch.bool)
     none = ~text
-    x = embed(
-        torch.tensor([[1, 2, 3]]), text, none, none, torch.zeros(0, 4), torch.zeros(0, 3, dtype=torch.long)
-    )
-    x.sum().backward()
-    assert embed.text.weight.grad is not None
-    for parameter in (embed.patch.weight, embed.patch.bias, embed.codes.weight):
-        assert parameter.grad is not None
-        assert parameter.grad.abs().max() == 0
+    ids, places, codes = (torch.zeros(shape, dtype=torch.long) for shape in ((1, 3), (0, 2), (0, 3)))
+    embed(ids, text, none, none, torch.zeros(0, 4), places, codes).sum().backward()
+    reached = {name: p.grad is not None and bool(p.grad.any()) for name, p in embed.named_parameters()}
+    assert all(p.grad is not None for p in embed.parameters())
+    assert [name for name, any_gradient in reached.items() if any_gradient] == ["text.weight"]

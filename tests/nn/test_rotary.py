@@ -39,9 +39,9 @@ def test_every_axis_has_high_and_low_frequencies() -> None:
         probe[pair] = 1.0
         moved = [
             axis
-            for axis in range(3)
-            if not turned(probe, tuple(int(a == axis) for a in range(3))).equal(probe)
-        ]  # type: ignore[arg-type]
+            for axis, coords in enumerate([(1, 0, 0), (0, 1, 0), (0, 0, 1)])
+            if not turned(probe, coords).equal(probe)
+        ]
         axis_of_pair.extend(moved)
     assert axis_of_pair == [0, 1, 2, 0, 1, 2, 0, 1]
 
@@ -50,10 +50,11 @@ def test_every_axis_has_high_and_low_frequencies() -> None:
 def test_attention_sees_differences_only(axis: int) -> None:
     q, k = torch.randn(2, 12, dtype=torch.float64)
 
+    def moved_to(place: int) -> tuple[int, int, int]:
+        return (place if axis == 0 else 7, place if axis == 1 else 7, place if axis == 2 else 7)
+
     def score(of_q: int, of_k: int) -> float:
-        at = [[7, 7, 7], [7, 7, 7]]
-        at[0][axis], at[1][axis] = of_q, of_k
-        return float(turned(q, (at[0][0], at[0][1], at[0][2])) @ turned(k, (at[1][0], at[1][1], at[1][2])))
+        return float(turned(q, moved_to(of_q)) @ turned(k, moved_to(of_k)))
 
     near, moved, far = score(5, 3), score(105, 103), score(105, 3)
     assert near == pytest.approx(moved, abs=1e-4)  # angles are fp32

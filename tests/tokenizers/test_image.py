@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -60,7 +62,7 @@ def test_values_are_in_minus_one_to_one() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_grey_picture_of_whole_patches_comes_back_exactly(channels: int) -> None:
+def test_a_grey_picture_of_whole_patches_comes_back_exactly(channels: Literal[1, 3]) -> None:
     tokenizer = ImageTokenizer(ImageTokenizerConfig(patch_size=4, channels=channels, max_patches=6))
     pixels = grey(np.random.default_rng(0).integers(0, 256, (8, 12)).tolist())
     np.testing.assert_array_equal(tokenizer.decode(*tokenizer.encode(pixels)), pixels)
@@ -155,8 +157,9 @@ def test_patches_that_do_not_fill_the_grid_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["patch_size", "max_patches", "max_grid"])
 def test_settings_are_checked(name: str) -> None:
+    settings: dict[str, Any] = {name: 0}
     with pytest.raises(ValueError, match=rf"image\.{name} must be at least 1, got 0"):
-        ImageTokenizerConfig(**{name: 0})
+        ImageTokenizerConfig(**settings)
 
 
 def test_pictures_of_the_tiny_documents_come_back() -> None:

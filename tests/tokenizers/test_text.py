@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -95,7 +96,7 @@ def test_an_unknown_symbol_is_refused() -> None:
 
 
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])
-def test_training_gives_the_same_model_again(model_type: str) -> None:
+def test_training_gives_the_same_model_again(model_type: Literal["bpe", "unigram"]) -> None:
     first, second = (
         TextTokenizer.train(SENTENCES, vocab_size=300, max_grid=3, model_type=model_type) for _ in range(2)
     )

@@ -54,7 +54,7 @@ def start(conv: nn.Conv1d | nn.ConvTranspose1d, spread: float) -> None:
     """Draw the weights with this standard deviation, and no offset.
 
     With a gain of 1 in every layer the untrained decoder is as loud as its input. Torch's default makes it all
-    but silent: 500 steps from there reached 9.4 dB, where 10.3 dB are reached from here.
+    but silent: 500 steps from there reached 9.4 dB on recorded digits, 9.9 dB from here.
     """
     weight, bias = conv.parameters()
     nn.init.normal_(weight, std=spread)

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ class PretrainedCodec(AudioCodec):
         self.samples_per_frame = self.model_samples_per_frame
 
     @classmethod
-    def load(cls, source: Path | str, codebooks: int | None = None) -> Self:
+    def load(cls, source: Path | str, codebooks: int | None = None) -> PretrainedCodec:
         """Load from a local folder or a name on the Hugging Face hub, such as ``kyutai/mimi``.
 
         Raises:
@@ -61,7 +61,7 @@ class PretrainedCodec(AudioCodec):
             import transformers
         except ImportError as error:
             raise ValueError(
-                f"the {cls.kind} codec needs the transformers library: pip install 'omni[pretrained]'"
+                f"the {cls.kind} codec needs the transformers library: pip install -e '.[pretrained]'"
             ) from error
         try:
             model = getattr(transformers, cls.model_class).from_pretrained(
@@ -131,7 +131,7 @@ class PretrainedCodec(AudioCodec):
         return {CODEC_FILE: codec_json(self.kind, {"codebooks": self.codebooks}), **saved}
 
     @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> Self:
+    def from_files(cls, files: Mapping[str, bytes]) -> PretrainedCodec:
         """The codec that ``files()`` described."""
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -65,6 +65,21 @@ class SpectralConfig:
         if self.codebooks < 1:
             raise ValueError(f"codebooks is {self.codebooks}, expected at least 1")
 
+    @classmethod
+    def at(cls, sample_rate: int, **settings: Any) -> SpectralConfig:
+        """The defaults for another sample rate: windows of as many seconds, so again 25 frames a second.
+
+        Raises:
+            ValueError: the rate is no multiple of 100 Hz, or a setting is out of range.
+        """
+        if sample_rate < 1_000 or sample_rate % 100:
+            raise ValueError(
+                f"sample rate {sample_rate} Hz: a spectral codec needs a multiple of 100, at least 1000"
+            )
+        return cls(
+            sample_rate=sample_rate, n_fft=sample_rate * 2 // 125 * 2, hop=sample_rate // 100, **settings
+        )  # type: ignore[arg-type]
+
 
 class SpectralCodec(AudioCodec):
     """Codec of log-magnitude spectrogram frames. Make one with ``fit``."""
@@ -89,7 +104,7 @@ class SpectralCodec(AudioCodec):
 
     @classmethod
     def fit(
-        cls, waveforms: Sequence[Float[np.ndarray, " W"]], config: SpectralConfig | None = None, seed: int = 0
+        cls, waveforms: Sequence[Float[np.ndarray, " _"]], config: SpectralConfig | None = None, seed: int = 0
     ) -> SpectralCodec:
         """Fit a codec to waveforms at ``config.sample_rate``; the same input and seed give the same codec.
 

@@ -23,6 +23,7 @@ from omni.datamodules.collate import collate
 from omni.datamodules.demo.corpus import DemoCorpus
 from omni.datamodules.shards.reader import ShardReader
 from omni.evaluation.codec import codec_report, reconstructed
+from omni.evaluation.grading import Judges
 from omni.evaluation.judge_folder import fit_judges, load_judges
 from omni.inference.omni import Omni
 from omni.inference.sampling import SamplingOptions
@@ -81,7 +82,7 @@ def evaluate_demo(args: argparse.Namespace, cli: OmniCLI, omni: Omni, corpus: De
         else f"scale {args.scale:g}, {cli.trainer.max_steps} steps"
     )
     return DemoResults(
-        metrics={**evaluation.metrics, **codec},
+        metrics={**evaluation.metrics, **codec, "image_to_text_svm": svm_accuracy(judges, corpus)},
         evaluation=evaluation,
         real_digits=_by_digit(corpus),
         heldout_clips=by_word,
@@ -106,6 +107,14 @@ def evaluate_demo(args: argparse.Namespace, cli: OmniCLI, omni: Omni, corpus: De
             yaml.safe_load(cli.parser.dump(cli.config, skip_link_targets=False)), sort_keys=False
         ),
     )
+
+
+def svm_accuracy(judges: Judges, corpus: DemoCorpus) -> float:
+    """Share of the held-out pictures that the SVM reads right: a specialist to measure reading by."""
+    assert judges.digits is not None
+    heldout = corpus.digits.heldout
+    said = judges.digits.judge([Image(picture.pixels) for picture in heldout])
+    return float(np.mean([verdict.answer == p.word for verdict, p in zip(said, heldout, strict=True)]))
 
 
 def command_line(args: argparse.Namespace) -> str:

@@ -67,7 +67,7 @@ def _decoder(words: tuple[str, ...]) -> Decoder:
         from pocketsphinx import Decoder
     except ImportError as error:
         raise ImportError(
-            "the second judge of speech needs PocketSphinx: run `pip install 'omni[demo]'`"
+            "the second judge of speech needs PocketSphinx: run `pip install -e '.[demo]'`"
         ) from error
     decoder = Decoder(samprate=RATE, lm=None, bestpath=False, loglevel="FATAL")
     unknown = [word for word in words if decoder.lookup_word(word) is None]

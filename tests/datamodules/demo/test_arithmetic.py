@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
+import numpy as np
 import pytest
 
-from omni.datamodules.demo.arithmetic import NUMBER_WORDS, PAIRS, heldout_pairs, neighbours, unordered
+from omni.datamodules.demo.arithmetic import (
+    NUMBER_WORDS,
+    PAIRS,
+    heldout_pairs,
+    neighbours,
+    random_operands,
+    unordered,
+)
 
 
-def test_there_are_55_pairs_and_19_sums() -> None:
+def test_there_are_55_pairs_and_words_up_to_four_nines() -> None:
     assert len(PAIRS) == 55
-    assert len(NUMBER_WORDS) == 19
+    assert len(NUMBER_WORDS) == 37
     assert (NUMBER_WORDS[0], NUMBER_WORDS[13], NUMBER_WORDS[18]) == ("zero", "thirteen", "eighteen")
+    assert (NUMBER_WORDS[20], NUMBER_WORDS[21], NUMBER_WORDS[36]) == ("twenty", "twenty one", "thirty six")
+
+
+def test_no_two_operands_of_a_longer_sum_are_a_heldout_pair() -> None:
+    heldout, rng = heldout_pairs(0), np.random.default_rng(0)
+    for count in (3, 4) * 200:
+        digits = random_operands(count, heldout, rng)
+        assert len(digits) == count
+        assert not {unordered(a, b) for a, b in combinations(digits, 2)} & heldout
 
 
 def test_pairs_have_no_order() -> None:

@@ -54,7 +54,7 @@ def test_an_unknown_voice_is_named() -> None:
 
 def test_a_missing_synthesiser_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(ImportError, match=r"pip install 'omni\[demo\]'"):
+    with pytest.raises(ImportError, match=r"pip install -e '.\[demo\]'"):
         espeak.speak([Utterance("one", "en-us")])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import tarfile
@@ -20,22 +19,14 @@ from omni.datamodules.shards.index import (
     write_index,
 )
 from omni.datamodules.shards.reader import read_document
+from tests.tiny import write_tar
 
 MEMBERS = {"000000.json": b"{}", "000000.1.png": b"picture", "000001.json": b"[]"}
 
 
-def write_tar(path: Path, members: dict[str, bytes] | list[tuple[str, bytes]]) -> Path:
-    with tarfile.open(path, "w") as tar:
-        for name, content in members.items() if isinstance(members, dict) else members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return path
-
-
 def test_index_of_a_shard(tmp_path: Path) -> None:
     """A tar is blocks of 512 bytes: a header before each member, zeros behind the last."""
-    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
     assert write_index(shard).entries == [
         Entry("000000", {"json": (512, 2), "1.png": (1536, 7)}),
         Entry("000001", {"json": (2560, 2)}),
@@ -116,7 +107,7 @@ def test_duplicate_keys_are_named(tmp_path: Path, names: list[str], message: str
     ],
 )
 def test_a_truncated_tar_is_refused_wherever_it_is_cut(tmp_path: Path, size: int, message: str) -> None:
-    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
     shard.write_bytes(shard.read_bytes()[:size])
     with pytest.raises(DocumentError) as caught:
         write_index(shard)
@@ -124,7 +115,7 @@ def test_a_truncated_tar_is_refused_wherever_it_is_cut(tmp_path: Path, size: int
 
 
 def test_a_damaged_header_does_not_hide_what_follows(tmp_path: Path) -> None:
-    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
     content = bytearray(shard.read_bytes())
     content[2048] ^= 1  # in the header of 000001.json
     shard.write_bytes(content)
@@ -140,7 +131,7 @@ def test_what_is_no_tar_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_index_says_how_to_make_it(tmp_path: Path) -> None:
-    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
     with pytest.raises(DocumentError) as caught:
         read_index(shard)
     assert str(caught.value) == (
@@ -149,7 +140,7 @@ def test_a_missing_index_says_how_to_make_it(tmp_path: Path) -> None:
 
 
 def test_an_index_of_another_size_is_stale(tmp_path: Path) -> None:
-    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
     write_index(shard)
     shard.write_bytes(shard.read_bytes()[:1540])
     with pytest.raises(DocumentError) as caught:
@@ -172,7 +163,7 @@ def test_an_index_of_another_size_is_stale(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_index_is_refused(tmp_path: Path, content: bytes) -> None:
-    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
     index_path(shard).write_bytes(content)
     with pytest.raises(DocumentError, match=r"train-0\.tar\.idx: damaged index .*`omni shards index"):
         read_index(shard)
@@ -191,9 +182,9 @@ def test_a_stale_index_of_the_same_size_is_found_on_reading(
     tmp_path: Path, members: dict[str, bytes], found: str
 ) -> None:
     """Tars are padded to 10240 bytes, so their size alone tells little."""
-    shard = write_tar(tmp_path / "train-0.tar", MEMBERS)
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
     write_index(shard)
-    write_tar(shard, members)
+    write_tar(shard, members.items())
     index = read_index(shard)
     with pytest.raises(DocumentError) as caught:
         read_document(index, index.entries[0])

@@ -19,7 +19,7 @@ from omni.datamodules.shards.reader import ShardReader
 from omni.datamodules.shards.writer import write_shards
 from omni.media import encode_flac
 from omni.sequence import Audio, Document, Image, Text
-from tests.tiny import tiny_documents
+from tests.tiny import tiny_documents, write_tar
 
 
 def listing(folder: Path) -> list[str]:
@@ -229,12 +229,8 @@ def test_json_may_stand_anywhere_and_pictures_may_be_of_any_format(tmp_path: Pat
     buffer = io.BytesIO()
     PILImage.new("L", (6, 4), 128).save(buffer, format="JPEG")
     head = {"version": 1, "segments": [{"type": "image", "file": "jpg"}, {"type": "text", "text": "Grey."}]}
-    with tarfile.open(tmp_path / "theirs.tar", "w") as tar:
-        for name, content in (("x.json", json.dumps(head).encode()), ("x.jpg", buffer.getvalue())):
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    write_index(tmp_path / "theirs.tar")
+    members = [("x.json", json.dumps(head).encode()), ("x.jpg", buffer.getvalue())]
+    write_index(write_tar(tmp_path / "theirs.tar", members))
     (image, text) = ShardReader(tmp_path)[0].segments
     assert isinstance(image, Image) and image.pixels.shape == (4, 6, 3)
     assert text == Text("Grey.")

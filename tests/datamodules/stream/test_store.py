@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from omni.datamodules.shards.index import write_index
 from omni.datamodules.shards.reader import ShardReader
 from omni.datamodules.shards.writer import write_shards
 from omni.datamodules.stream.plan import Plan, PlanConfig
 from omni.datamodules.stream.store import SequenceStore
 from omni.layout import Layout
+from omni.media import encode_flac
 from omni.sequence import Sequence
-from tests.tiny import tiny_documents, tiny_tokenizers
+from omni.tokenizers.audio.arrays import npy_bytes
+from tests.tiny import SAMPLE_RATE, tiny_documents, tiny_tokenizers, tone, write_tar
 
 FIELDS = ("modality", "text_ids", "coords", "loss", "patches", "codes")
 
@@ -63,10 +66,12 @@ def test_measuring_draws_no_random_numbers(tmp_path: Path) -> None:
 def test_damaged_documents_are_set_aside_and_the_rest_is_used(tmp_path: Path) -> None:
     write_shards(tiny_documents(10), tmp_path, per_shard=4)
     damage(tmp_path, [2, 3, 9])
-    with pytest.warns(
-        UserWarning, match=r"damaged document set aside: .*000000\.tar\[000002\]\.json: not JSON"
-    ):
+    with pytest.warns(UserWarning) as warned:
         store = SequenceStore(tmp_path, Layout(tiny_tokenizers()), cache=True, max_damaged=0.3)
+    assert [str(one.message).partition(": not JSON")[0] for one in warned] == [
+        f"damaged document set aside: {tmp_path}/shard-000000.tar[000002].json",
+        f"damaged document set aside: {tmp_path}/shard-000002.tar[000009].json",
+    ]
     lines = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
     assert [(Path(line["shard"]).name, line["key"]) for line in lines] == [
         ("shard-000000.tar", "000002"),
@@ -93,9 +98,19 @@ def test_too_much_damage_is_an_error_that_names_the_first(tmp_path: Path) -> Non
 
 
 def test_what_can_be_read_but_not_encoded_is_set_aside_too(tmp_path: Path) -> None:
-    """Codes of our codec's fingerprint that can't be of our codec."""
-    write_shards(tiny_documents(4), tmp_path)
+    """Codes that can't be of the codec that they name."""
     layout = Layout(tiny_tokenizers())
-    store = SequenceStore(tmp_path, layout, cache=False, max_damaged=0.5)
-    layout.tokenizers.audio.__class__  # noqa: B018
-    assert (store.table.lengths > 0).all()
+    clip = {"type": "audio", "file": "0.flac", "codes": "0.npy", "codec": layout.tokenizers.audio.fingerprint}
+    members = {
+        "000000.0.flac": encode_flac(tone(1), SAMPLE_RATE),
+        "000000.0.npy": npy_bytes(np.array([[1, 2, 16]], np.uint16)),
+        "000000.json": json.dumps({"version": 1, "segments": [clip]}).encode(),
+        "000001.json": json.dumps({"version": 1, "segments": [{"type": "text", "text": "a"}]}).encode(),
+    }
+    shard = write_tar(tmp_path / "theirs.tar", members.items())
+    write_index(shard)
+    with pytest.warns(UserWarning, match="audio code 16 at frame 0, codebook 2: expected 0 to 15"):
+        store = SequenceStore(tmp_path, layout, cache=False, max_damaged=0.5)
+    assert store.table.lengths.tolist() == [0, 3]
+    (line,) = (tmp_path / "quarantine.jsonl").read_text().splitlines()
+    assert json.loads(line)["error"].startswith(f"{shard}[000000]: segment 0 (audio): audio code 16")

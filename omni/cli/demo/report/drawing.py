@@ -31,7 +31,7 @@ def new_figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
-        raise ImportError("the report needs matplotlib: run `pip install 'omni[demo]'`") from error
+        raise ImportError("the report needs matplotlib: run `pip install -e '.[demo]'`") from error
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
 
 
