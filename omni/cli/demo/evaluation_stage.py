@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import yaml
 from jaxtyping import Float, Int
-from rich.progress import track
+from rich.progress import Progress, track
 
 from omni.callbacks.router import expert_load
 from omni.cli.demo.report.results import Continuation, DemoResults, HeldOutClip
@@ -71,7 +71,12 @@ def evaluate_demo(args: argparse.Namespace, cli: OmniCLI, omni: Omni, corpus: De
     heldout = corpus.words_heldout[:: max(1, len(corpus.words_heldout) // CODEC_CLIPS)]
     clips, spoken = [word.audio for word in heldout], [word.word for word in heldout]
     assert judges.speech is not None
-    codec = codec_report(omni.tokenizers.audio, clips, spoken, judges.speech, judges.sphinx)
+    with Progress() as progress:
+        coding = progress.add_task("Evaluating the audio codec", total=len(clips))
+        codec = codec_report(
+            omni.tokenizers.audio, clips, spoken, judges.speech, judges.sphinx,
+            lambda done, total: progress.update(coding, completed=done, total=total),
+        )  # fmt: skip
     by_word: dict[str, list[HeldOutClip]] = defaultdict(list)
     for word in sorted(heldout, key=lambda w: (w.digit, w.voice, w.take)):
         if len(by_word[word.word]) < PROSE_SAMPLES:

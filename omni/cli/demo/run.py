@@ -51,7 +51,8 @@ def run_demo(args: argparse.Namespace) -> None:
     if until < STAGES.index("evaluate"):
         console.print(f"Stopped after {args.until}: {out}")
         return
-    fit_demo_judges(corpus, tokenizers, out / "judges", args.seed)
+    with console.status("Fitting judges to real pictures and recordings (some 10 seconds)"):
+        fit_demo_judges(corpus, tokenizers, out / "judges", args.seed)
     omni = Omni.from_checkpoint(out / "checkpoints" / "last.ckpt")
     results = evaluate_demo(args, cli, omni, corpus)
     metrics = dict(results.metrics)
@@ -62,7 +63,8 @@ def run_demo(args: argparse.Namespace) -> None:
     if args.json:
         Path(args.json).write_text(json.dumps(metrics, indent=1))
     if until >= STAGES.index("report"):
-        report = write_report(out, replace(results, metrics=metrics))
+        with console.status("Writing the report"):
+            report = write_report(out, replace(results, metrics=metrics))
         for row in verdict(metrics, results.speech_is_synthetic):
             console.print(f"{row}")
         console.print(f"[bold]Report: {report}[/bold]  (checkpoint: {out / 'checkpoints' / 'last.ckpt'})")

@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from omni.cli.demo.report.results import DemoResults
+from omni.cli.demo.report.samples import samples_figure
 from omni.media import encode_png, write_wav
 from omni.sequence import Audio, Image
 
 
 def write_samples(folder: Path, results: DemoResults) -> None:
-    """Write ``digit.png``, ``chart.png``, ``clip.wav`` (held-out inputs) and ``generated-*`` (answers)."""
+    """Write ``digit.png``, ``chart.png``, ``clip.wav`` (held-out inputs), ``generated-*`` and ``overview.png``."""
     folder.mkdir(parents=True, exist_ok=True)
+    spoken = [
+        e.label for e in results.evaluation.of("text_to_audio") if e.label and isinstance(e.answer, Audio)
+    ]
+    if spoken:
+        samples_figure(results, folder / "overview.png", "seven" if "seven" in spoken else spoken[0])
     for source, name in (("image_to_text", "digit"), ("chart_to_text", "chart"), ("audio_to_text", "clip")):
         for example in results.evaluation.of(source)[:1]:
             _write(folder / name, example.prompt[0])

@@ -1,0 +1,91 @@
+"""Puts the figures of finished demo runs into the README and their loss curves under docs/reference.
+
+Command:  python -m benchmarks.reference runs/demo runs/seed1 runs/seed2 --recorded runs/fsdd [--json FILE]
+          (after `omni demo`, `omni demo --seed 1 --out runs/seed1`, ..., `omni demo --speech DIR --out runs/fsdd`)
+Time:     seconds
+Result:   README's table, docs/reference/demo_losses_*.csv and demo_losses.png, docs/reference/demo_metrics.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+from pathlib import Path
+
+from omni.cli.demo.report.losses import read_losses
+from omni.cli.demo.report.plots import loss_figure
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+ROW = re.compile(r"^\| (?P<figure>.+?) \| `(?P<metric>\w+)` \| (?P<target>.+?) \|.*$")
+
+
+def main() -> None:
+    """Read the runs and rewrite README and docs/reference."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs on synthetic speech, by seed")
+    parser.add_argument("--recorded", type=Path, help="folder of the run on recorded speech")
+    parser.add_argument(
+        "--json", type=Path, default=REFERENCE / "demo_metrics.json", help="where all figures go"
+    )
+    args = parser.parse_args()
+    folders = {f"seed {number}": folder for number, folder in enumerate(args.runs)}
+    if args.recorded:
+        folders["recorded speech"] = args.recorded
+    metrics = {label: json.loads((folder / "metrics.json").read_text()) for label, folder in folders.items()}
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps(metrics, indent=1) + "\n")
+    readme = ROOT / "README.md"
+    lines = readme.read_text().splitlines()
+    readme.write_text("\n".join(_filled(line, list(metrics.values())) for line in lines) + "\n")
+    seeds = {label: _log(folder) for label, folder in folders.items() if label.startswith("seed")}
+    for label, path in seeds.items():
+        _write_losses(path, REFERENCE / f"demo_losses_{label.replace(' ', '')}.csv")
+    loss_figure(seeds, REFERENCE / "demo_losses.png")
+
+
+def _log(folder: Path) -> Path:
+    """The newest ``metrics.csv`` of a run."""
+    return max(folder.glob("logs/version_*/metrics.csv"), key=lambda path: path.stat().st_mtime)
+
+
+def _write_losses(log: Path, out: Path) -> None:
+    """Keep the losses of a log and nothing else: stage, modality, step, value."""
+    with out.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("stage", "modality", "step", "loss"))
+        for (stage, modality), curve in read_losses(log).items():
+            writer.writerows(
+                (stage, modality, s, f"{v:.4f}") for s, v in zip(curve.steps, curve.values, strict=True)
+            )
+
+
+def _filled(line: str, runs: list[dict[str, float]]) -> str:
+    """A row of README's table with the figures of the runs; any other line as it is."""
+    row = ROW.match(line)
+    if not row:
+        return line
+    cells = [_cell(row["metric"], run.get(row["metric"])) for run in runs]
+    return "| " + " | ".join([row["figure"], f"`{row['metric']}`", row["target"], *cells]) + " |"
+
+
+def _cell(metric: str, value: float | None) -> str:
+    if value is None:
+        return "not measured"
+    if metric == "seconds":
+        return f"{value / 60:.1f} min"
+    if metric == "peak_memory_gib":
+        return f"{value:.1f} GiB"
+    return (
+        f"{value:.1f}"
+        if metric.endswith("perplexity")
+        else (f"{value:.2f}" if "diversity" in metric else f"{value:.1%}".replace("%", " %"))
+    )
+
+
+if __name__ == "__main__":
+    main()
