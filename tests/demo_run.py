@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import mkdtemp
 
-SCALE, STEPS = 0.03, 40
+SCALE, STEPS = 0.03, 60
 
 
 def omni(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

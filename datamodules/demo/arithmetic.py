@@ -1,8 +1,8 @@
 """Which sums are asked, which pairs of digits are held out, and the number line.
 
-Training adds two digits, and far more often three or four, in which no held-out pair meets either. Were there
-two only, the model would learn the 46 pairs by heart within a hundred steps and answer no other one; there
-are too many longer sums for that, so it learns to add (docs/decisions.md).
+Training adds two digits now and then, and far more often three to eight, in which no held-out pair meets
+either. Were there two only, the model would learn the 46 pairs by heart within a hundred steps and answer no
+other one; there are too many longer sums for that, so it learns to add (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from omni.datamodules.demo.speech import DIGIT_WORDS
 
-MOST_OPERANDS = 4
+MOST_OPERANDS = 8
 _TEENS = (
     "ten",
     "eleven",
@@ -26,13 +26,13 @@ _TEENS = (
     "eighteen",
     "nineteen",
 )
-_TENS = ("twenty", "thirty")
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy")
 NUMBER_WORDS = (
     *DIGIT_WORDS,
     *_TEENS,
     *(f"{tens} {digit}" if digit != DIGIT_WORDS[0] else tens for tens in _TENS for digit in DIGIT_WORDS),
 )[: 9 * MOST_OPERANDS + 1]
-"""Zero to thirty six, the largest sum of four digits."""
+"""Zero to seventy two, the largest sum of eight digits."""
 
 Pair = tuple[int, int]
 PAIRS: tuple[Pair, ...] = tuple(combinations_with_replacement(range(10), 2))

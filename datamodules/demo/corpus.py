@@ -32,6 +32,8 @@ Progress = Callable[[str, int, int], None]
 
 MIXED_SUMS = 0.25
 """Share of the longer sums whose digits are in any medium; the others are in words."""
+MOST_MIXED = 4
+"""Digits of such a sum at most: pictures and clips take many positions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +132,9 @@ class DemoCorpus:
 
     def _longer_sum(self, tasks: DigitTasks, rng: np.random.Generator) -> Task:
         """Three or more digits, mostly all in words (such sums are short), else each in any medium."""
-        digits = random_operands(int(rng.integers(3, MOST_OPERANDS + 1)), self.heldout_pairs, rng)
         mixed = rng.random() < MIXED_SUMS
+        count = int(rng.integers(3, MOST_MIXED if mixed else MOST_OPERANDS, endpoint=True))
+        digits = random_operands(count, self.heldout_pairs, rng)
         media = [MODALITIES[int(rng.integers(len(MODALITIES)))] if mixed else TEXT for _ in digits]
         return tasks.addition(digits, media)
 

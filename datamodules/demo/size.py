@@ -12,23 +12,23 @@ class CorpusSize:
 
     image_to_text: int = 3000
     """A picture of a digit is read."""
-    audio_to_text: int = 3000
+    audio_to_text: int = 2500
     """A spoken digit is understood."""
     text_to_image: int = 2500
     """A digit is drawn."""
     text_to_audio: int = 2500
     """A digit is said."""
-    image_to_audio: int = 3500
+    image_to_audio: int = 3000
     """A picture of a digit is read aloud."""
-    audio_to_image: int = 4000
+    audio_to_image: int = 3500
     """A spoken digit is drawn."""
-    arithmetic: int = 800
+    arithmetic: int = 300
     """Two digits are added, each a picture, a clip or a word."""
-    sums: int = 14000
-    """Three or four digits are added: too many sums to learn by heart."""
+    sums: int = 16000
+    """Three to eight digits are added: too many sums to learn by heart."""
     counting: int = 800
     """The number line in words."""
-    chart_to_text: int = 3000
+    chart_to_text: int = 4500
     """The trend of a line chart is named."""
     image: int = 600
     """A picture of a digit without a prompt."""

@@ -17,16 +17,16 @@ from omni.datamodules.demo.arithmetic import (
 )
 
 
-def test_there_are_55_pairs_and_words_up_to_four_nines() -> None:
+def test_there_are_55_pairs_and_words_up_to_eight_nines() -> None:
     assert len(PAIRS) == 55
-    assert len(NUMBER_WORDS) == 37
+    assert len(NUMBER_WORDS) == 73
     assert (NUMBER_WORDS[0], NUMBER_WORDS[13], NUMBER_WORDS[18]) == ("zero", "thirteen", "eighteen")
-    assert (NUMBER_WORDS[20], NUMBER_WORDS[21], NUMBER_WORDS[36]) == ("twenty", "twenty one", "thirty six")
+    assert (NUMBER_WORDS[20], NUMBER_WORDS[21], NUMBER_WORDS[72]) == ("twenty", "twenty one", "seventy two")
 
 
 def test_no_two_operands_of_a_longer_sum_are_a_heldout_pair() -> None:
     heldout, rng = heldout_pairs(0), np.random.default_rng(0)
-    for count in (3, 4) * 200:
+    for count in (3, 4, 8) * 100:
         digits = random_operands(count, heldout, rng)
         assert len(digits) == count
         assert not {unordered(a, b) for a, b in combinations(digits, 2)} & heldout
