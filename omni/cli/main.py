@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence as Seq
+
+# OpenMP's threads sleep while they wait: spinning makes training ten times slower on cores that have other work,
+# too (docs/decisions.md). OpenMP reads this when torch is loaded, so it stands before every import of it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 SUBCOMMANDS = {
     "demo": "omni.cli.demo.command",

@@ -43,8 +43,8 @@ class NeuralTrainingConfig:
     spectral_weight: float = 0.1
     """Weight of the distance of spectra at several resolutions."""
     mel_weight: float = 0.3
-    """Weight of the L1 distance of log-mel spectra. With 0.03 for both a digits judge heard 0.78 of the recorded
-    digits right instead of 0.88, for 0.3 dB more."""
+    """Weight of the L1 distance of log-mel spectra. On recorded digits, 0.03 for this and the spectral weight gave
+    10.6 dB and a judge that heard 83 % right (1,500 steps); 0.3 and 0.1 gave 10.1 dB and 87 % (1,000 steps)."""
     commitment_weight: float = 0.25
     """Weight of the distance of the encoder's vectors from their codes."""
     spectral_windows: tuple[int, ...] = (64, 128, 512)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from omni.cli.demo.stages import STAGES
 
@@ -35,12 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the stages in order.
-
-    OpenMP's threads sleep while they wait: spinning made a step 8 times slower on two cores with other work on
-    them (docs/decisions.md). It must be said before torch is imported.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Run the stages in order."""
     from omni.cli.demo.run import run_demo  # imports torch, Lightning and scikit-learn
 
     run_demo(args)
