@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from omni.cli.json_file import add_json_option, write_json
 
 if TYPE_CHECKING:
     from omni.evaluation.grading import Judges
@@ -33,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--limit", type=int, help="documents of each source at most")
     parser.add_argument("--seed", type=int, default=0, help="seed of sampling (default 0)")
     parser.add_argument("--device", default="cpu", help="device of the model (default cpu)")
-    parser.add_argument("--json", metavar="FILE", help="write the figures here")
+    add_json_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -68,14 +69,15 @@ def run(args: argparse.Namespace) -> None:
     console.print(table)
     if not found:
         console.print(f"No judges in {folder}: figures on pictures and sound are left out (--judges FOLDER).")
-    if args.json:
-        content = {
+    write_json(
+        args.json,
+        {
             "checkpoint": str(args.checkpoint),
             "metrics": dict(result.metrics),
             "intervals": {name: list(interval) for name, interval in result.intervals.items()},
             "counts": dict(result.counts),
-        }
-        Path(args.json).write_text(json.dumps(content, indent=1))
+        },
+    )
 
 
 def _limited(documents: list[Document], limit: int | None) -> list[Document]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from omni.cli.json_file import add_json_option, write_json
 
 if TYPE_CHECKING:
     from omni.sequence import Segment
@@ -49,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--continue", dest="chat", action="store_false", help="continue the document instead of answering"
     )
     parser.add_argument("--device", default="cpu", help="device of the model (default cpu)")
-    parser.add_argument("--json", metavar="FILE", help="write the answer's segments here as well")
+    add_json_option(parser)
     for option in fields(SamplingOptions):
         assert option.default is not MISSING, option.name
         parser.add_argument(
@@ -84,8 +85,7 @@ def run(args: argparse.Namespace) -> None:
         prompt, want, options, chat=args.chat
     )
     described = [_emit(segment, args.out, number) for number, segment in enumerate(answer)]
-    if args.json:
-        Path(args.json).write_text(json.dumps({"answer": described}, indent=1))
+    write_json(args.json, {"answer": described})
 
 
 def _segment(kind: str, value: str) -> Segment:

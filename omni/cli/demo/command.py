@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from omni.cli.demo.stages import STAGES
+from omni.cli.json_file import add_json_option
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -29,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--scale", type=float, default=1.0, help="share of the corpus to make, for a quick try (default 1)"
     )
     parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="stop after this stage")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures of metrics.json here")
+    add_json_option(parser)
     parser.set_defaults(run=run)
 
 

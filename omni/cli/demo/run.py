@@ -25,6 +25,7 @@ from omni.cli.demo.report.page import write_report
 from omni.cli.demo.report.targets import verdict
 from omni.cli.demo.samples import write_samples
 from omni.cli.demo.stages import STAGES
+from omni.cli.json_file import write_json
 from omni.cli.lightning_cli import OmniCLI
 from omni.inference.omni import Omni
 
@@ -60,8 +61,7 @@ def run_demo(args: argparse.Namespace) -> None:
     metrics["seconds"] = round(time.perf_counter() - started, 1)
     metrics["peak_memory_gib"] = round(peak_memory_gib(), 2)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1))
-    if args.json:
-        Path(args.json).write_text(json.dumps(metrics, indent=1))
+    write_json(args.json, metrics)
     if until >= STAGES.index("report"):
         with console.status("Writing the report"):
             report = write_report(out, replace(results, metrics=metrics))
