@@ -30,8 +30,10 @@ from omni.sequence import Document
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, how many of its things are done, and how many there are in all."""
 
-MIXED_SUMS = 0.25
-"""Share of the longer sums whose digits are in any medium; the others are in words."""
+MIXED_SUMS = 0.35
+"""Share of the sums whose digits are in any medium; the others are in words."""
+PAIR_SUMS = 0.02
+"""Share of the sums that have two digits only."""
 MOST_MIXED = 4
 """Digits of such a sum at most: pictures and clips take many positions."""
 
@@ -126,14 +128,15 @@ class DemoCorpus:
             sums = Deck(product(self._ordered_pairs(part), product(MODALITIES, MODALITIES)), rng)
             return (tasks.addition(*sums.draw()) for _ in range(count))
         if source == "sums":
-            return (self._longer_sum(tasks, rng) for _ in range(count))
+            return (self._sum(tasks, rng) for _ in range(count))
         make: Callable[[], Task] = getattr(tasks, source)
         return (make() for _ in range(count))
 
-    def _longer_sum(self, tasks: DigitTasks, rng: np.random.Generator) -> Task:
-        """Three or more digits, mostly all in words (such sums are short), else each in any medium."""
+    def _sum(self, tasks: DigitTasks, rng: np.random.Generator) -> Task:
+        """A sum of seldom two, mostly more digits; mostly in words (such sums are short), else in any medium."""
         mixed = rng.random() < MIXED_SUMS
-        count = int(rng.integers(3, MOST_MIXED if mixed else MOST_OPERANDS, endpoint=True))
+        most = MOST_MIXED if mixed else MOST_OPERANDS
+        count = 2 if rng.random() < PAIR_SUMS else int(rng.integers(3, most, endpoint=True))
         digits = random_operands(count, self.heldout_pairs, rng)
         media = [MODALITIES[int(rng.integers(len(MODALITIES)))] if mixed else TEXT for _ in digits]
         return tasks.addition(digits, media)

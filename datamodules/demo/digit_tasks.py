@@ -21,7 +21,7 @@ DRAW_WORD = ("draw {a} {word}", "draw {word}", "draw the digit {word}")
 SAY_WORD = ("say {word}", "say the digit {word}", "speak the word {word}")
 SAY_PICTURE = ("say it", "read it aloud", "say this digit")
 DRAW_CLIP = ("draw it", "draw this digit", "write it down")
-ADD = (("", " plus ", " is"), ("", " and ", " make"), ("what is ", " plus ", "?"))
+ADD = (("", " plus ", " is"), ("what is ", " plus ", "?"))
 
 
 class DigitTasks:

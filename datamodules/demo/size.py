@@ -22,10 +22,10 @@ class CorpusSize:
     """A picture of a digit is read aloud."""
     audio_to_image: int = 3500
     """A spoken digit is drawn."""
-    arithmetic: int = 300
+    arithmetic: int = 100
     """Two digits are added, each a picture, a clip or a word."""
     sums: int = 16000
-    """Three to eight digits are added: too many sums to learn by heart."""
+    """Up to eight digits are added, seldom two: there are too many longer sums to learn by heart."""
     counting: int = 800
     """The number line in words."""
     chart_to_text: int = 4500

@@ -68,7 +68,8 @@ def evaluate_demo(args: argparse.Namespace, cli: OmniCLI, omni: Omni, corpus: De
     reader = ShardReader(out / "shards" / "heldout", omni.tokenizers.audio.fingerprint)
     documents = [reader[number] for number in range(len(reader))]
     evaluation = evaluate_checkpoint(omni, documents, judges, SamplingOptions(seed=args.seed))
-    heldout = corpus.words_heldout[:: max(1, len(corpus.words_heldout) // CODEC_CLIPS)]
+    drawn = np.random.default_rng(args.seed).permutation(len(corpus.words_heldout))[:CODEC_CLIPS]
+    heldout = [corpus.words_heldout[number] for number in drawn]
     clips, spoken = [word.audio for word in heldout], [word.word for word in heldout]
     assert judges.speech is not None
     with Progress() as progress:

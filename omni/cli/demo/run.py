@@ -57,11 +57,11 @@ def run_demo(args: argparse.Namespace) -> None:
     omni = Omni.from_checkpoint(out / "checkpoints" / "last.ckpt")
     results = evaluate_demo(args, cli, omni, corpus)
     metrics = dict(results.metrics)
-    write_samples(out / "samples", results)
     metrics["seconds"] = round(time.perf_counter() - started, 1)
     metrics["peak_memory_gib"] = round(peak_memory_gib(), 2)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1))
     write_json(args.json, metrics)
+    write_samples(out / "samples", results)
     if until >= STAGES.index("report"):
         with console.status("Writing the report"):
             report = write_report(out, replace(results, metrics=metrics))

@@ -13,9 +13,8 @@ from omni.sequence import Audio, Image
 def write_samples(folder: Path, results: DemoResults) -> None:
     """Write ``digit.png``, ``chart.png``, ``clip.wav`` (held-out inputs), ``generated-*`` and ``overview.png``."""
     folder.mkdir(parents=True, exist_ok=True)
-    spoken = [
-        e.label for e in results.evaluation.of("text_to_audio") if e.label and isinstance(e.answer, Audio)
-    ]
+    answered = {e.label for e in results.evaluation.of("text_to_audio") if isinstance(e.answer, Audio)}
+    spoken = sorted({word for word in answered if word} & set(results.heldout_clips))
     if spoken:
         samples_figure(results, folder / "overview.png", "seven" if "seven" in spoken else spoken[0])
     for source, name in (("image_to_text", "digit"), ("chart_to_text", "chart"), ("audio_to_text", "clip")):
