@@ -19,6 +19,8 @@ from omni.cli.demo.report.plots import loss_figure
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
+COLUMNS = ("seed 0", "seed 1", "seed 2", "recorded speech")
+"""Of README's table, behind figure, metric and target."""
 ROW = re.compile(r"^\| (?P<figure>.+?) \| `(?P<metric>\w+)` \| (?P<target>.+?) \|.*$")
 
 
@@ -41,7 +43,9 @@ def main() -> None:
     args.json.write_text(json.dumps(metrics, indent=1) + "\n")
     readme = ROOT / "README.md"
     lines = readme.read_text().splitlines()
-    readme.write_text("\n".join(_filled(line, list(metrics.values())) for line in lines) + "\n")
+    readme.write_text(
+        "\n".join(_filled(line, [metrics.get(label) for label in COLUMNS]) for line in lines) + "\n"
+    )
     seeds = {label: _log(folder) for label, folder in folders.items() if label.startswith("seed")}
     for label, path in seeds.items():
         _write_losses(path, REFERENCE / f"demo_losses_{label.replace(' ', '')}.csv")
@@ -64,12 +68,12 @@ def _write_losses(log: Path, out: Path) -> None:
             )
 
 
-def _filled(line: str, runs: list[dict[str, float]]) -> str:
+def _filled(line: str, runs: list[dict[str, float] | None]) -> str:
     """A row of README's table with the figures of the runs; any other line as it is."""
     row = ROW.match(line)
     if not row:
         return line
-    cells = [_cell(row["metric"], run.get(row["metric"])) for run in runs]
+    cells = ["not run yet" if run is None else _cell(row["metric"], run.get(row["metric"])) for run in runs]
     return "| " + " | ".join([row["figure"], f"`{row['metric']}`", row["target"], *cells]) + " |"
 
 
