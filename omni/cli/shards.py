@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
+
+from omni.cli.json_file import write_json
 
 SHOWN_ERRORS = 10
 """Damaged documents that are printed; ``--json`` has them all."""
@@ -89,7 +90,7 @@ def run_import_jsonl(args: argparse.Namespace) -> None:
     finally:
         _print_errors([line["error"] for line in aside.lines])
         figures = {"documents": sum(written.values()), "by_source": written, "damaged": aside.lines}
-        _write_json(args.json, figures)
+        write_json(args.json, figures)
     _print_counts(f"{args.out}: {figures['documents']} documents written", {"source": written})
 
 
@@ -130,7 +131,7 @@ def run_check(args: argparse.Namespace) -> None:
     )
     errors = [damage.error for damage in check.damaged]
     _print_errors(errors)
-    _write_json(args.json, check.figures())
+    write_json(args.json, check.figures())
     _print_counts(
         f"{args.folder}: {check.documents} documents in {check.shards} shards, {len(errors)} damaged",
         {"source": check.by_source, "segment": check.by_modality},
@@ -162,9 +163,3 @@ def _print_counts(head: str, counts: dict[str, Any]) -> None:
     for kind, by_name in counts.items():
         for name, count in sorted(by_name.items()):
             print(f"  {kind} {name}: {count}")
-
-
-def _write_json(path: Path | None, figures: dict[str, Any]) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(figures, indent=1))

@@ -51,7 +51,7 @@ def train_tokenizers(corpus: DemoCorpus, folder: Path, seed: int, progress: Prog
     progress.update(task, completed=1, description="Tokenizers: audio codec")
     waveforms = [word.audio.waveform for word in corpus.words_train]
     rate = corpus.words_train[0].audio.sample_rate
-    codec = SpectralCodec.fit(waveforms, SpectralConfig(sample_rate=rate), seed)
+    codec = SpectralCodec.fit(waveforms, SpectralConfig.at(rate), seed)
     progress.update(task, completed=2, description="Tokenizers")
     tokenizers = Tokenizers(text, ImageTokenizer(IMAGE), codec)
     tokenizers.save(folder)
