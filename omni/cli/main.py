@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Sequence as Seq
 
-# OpenMP's threads sleep while they wait: spinning makes training ten times slower on cores that have other work,
-# too (docs/decisions.md). OpenMP reads this when torch is loaded, so it stands before every import of it.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# OpenMP's threads soon sleep while they wait: spinning on makes training ten times slower on cores that have
+# other work, too (docs/decisions.md). GNU OpenMP reads this when torch is loaded, so it stands before that.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 SUBCOMMANDS = {
     "demo": "omni.cli.demo.command",
