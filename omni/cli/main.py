@@ -18,7 +18,7 @@ SUBCOMMANDS = {
     "generate": "omni.cli.generate",
     "eval": "omni.cli.eval",
     "tokenizer": "omni.cli.tokenizer",
-    "shards": "omni.cli.shards",
+    "shards": "omni.cli.shards.command",
 }
 """Module of each subcommand; it has ``add_parser``."""
 PASSED_ON = {"fit"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as PILImage
 
-from omni.cli.shards import add_parser
+from omni.cli.shards.command import add_parser
 from omni.datamodules.shards.reader import ShardReader
 from omni.datamodules.shards.writer import write_shards
 from omni.media import write_wav
