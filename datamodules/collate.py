@@ -15,14 +15,17 @@ def collate(
     row_length: int | None = None,
     targets: Seq[int] | None = None,
     step_positions: int | None = None,
+    row_numbers: Seq[int] = (),
 ) -> OmniBatch:
     """Lay sequences one behind another in rows.
 
     Args:
-        rows: the sequences of each row.
+        rows: the sequences of each row. A row may have none; where all have none, one sequence of length 0
+            says how wide patches and codes are.
         row_length: S; the longest row by default.
         targets: targets of the whole optimizer step by modality; those of these rows by default.
         step_positions: real positions of the whole optimizer step; those of these rows by default.
+        row_numbers: number of each row in the whole run.
     """
     used = [sum(map(len, row)) for row in rows]
     length = row_length if row_length is not None else max(used)
@@ -37,7 +40,7 @@ def collate(
     keys: list[str] = []
     for number, row in enumerate(rows):
         start = 0
-        for sequence in row:
+        for sequence in filter(len, row):
             part = slice(start, start + len(sequence))
             modality[number, part] = sequence.modality
             text_ids[number, part] = sequence.text_ids
@@ -65,4 +68,5 @@ def collate(
         targets=torch.tensor(counts, dtype=torch.int64),
         step_positions=step_positions if step_positions is not None else sum(used),
         keys=tuple(keys),
+        row_numbers=tuple(row_numbers),
     )

@@ -7,13 +7,28 @@ import os
 import lightning
 from rich import print as rich_print
 
-from omni.datamodules.stream.loader import PlannedBatches, PlannedLoader
-from omni.datamodules.stream.plan import Plan, PlanConfig
+from omni.datamodules.collate import collate
+from omni.datamodules.stream.loader import PlannedBatches, PlannedLoader, Share, Split
+from omni.datamodules.stream.plan import Plan
+from omni.datamodules.stream.plan_config import PlanConfig
 from omni.datamodules.stream.store import SequenceStore
 from omni.layout import Layout
+from omni.sequence import OmniBatch, Sequence
 from omni.tokenizers.bundle import Tokenizers
 
 ENDLESS = 1_000_000_000
+"""Steps of a run that has no end of its own."""
+
+
+class Collated:
+    """Lays out the rows of a share; small, since it is sent to the workers."""
+
+    def __init__(self, row_length: int) -> None:
+        self.row_length = row_length
+
+    def __call__(self, rows: list[list[Sequence]], share: Share) -> OmniBatch:
+        """The batch of these sequences."""
+        return collate(rows, self.row_length, share.targets, share.positions, share.numbers)
 
 
 class OmniDataModule(lightning.LightningDataModule):
@@ -58,46 +73,49 @@ class OmniDataModule(lightning.LightningDataModule):
             if folder is not None and folder not in self.stores:
                 workers = max(self.workers, min(2, os.cpu_count() or 1))
                 self.stores[folder] = SequenceStore(folder, layout, self.cache, self.max_damaged, workers)
-        table = self.stores[self.train_folder].table
-        plan = Plan(table, self.plan_config)
-        too_long = int((table.lengths > self.plan_config.row_length).sum())
-        rich_print(
-            f"[dim]{self.train_folder}: {len(plan.usable)} documents, {table.lengths[plan.usable].sum():,} positions, "
-            f"rows {plan.fill():.1%} full"
-            + (
-                f"; {too_long} documents over {self.plan_config.row_length} positions left out"
-                if too_long
-                else ""
+        plan = self._plan(self.train_folder)
+        said = {"drop": "left out", "truncate": "truncated", "split": "split"}[self.plan_config.too_long]
+        for name, census in plan.census().items():
+            rich_print(
+                f"[dim]{name}: {census.usable} documents, {census.positions:,} positions, "
+                f"rows {plan.fill():.1%} full"
+                + (
+                    f"; {census.too_long} documents over {self.plan_config.row_length} positions {said}"
+                    if census.too_long
+                    else ""
+                )
+                + "[/dim]"
             )
-            + "[/dim]"
-        )
 
-    def _loader(self, folder: str, config: PlanConfig, steps: int) -> PlannedLoader:
-        store = self.stores[folder]
+    def _plan(self, folder: str, once: bool = False) -> Plan:
+        return Plan({folder: self.stores[folder].table}, self.plan_config, once=once)
+
+    def _loader(self, folder: str, plan: Plan, steps: int) -> PlannedLoader[OmniBatch]:
         trainer = self.trainer
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        batches = PlannedBatches(store, Plan(store.table, config), self.batch_rows, rank, world)
-        if trainer and trainer.training and trainer.accumulate_grad_batches != batches.batches_per_step:
+        split = Split(batch_rows=self.batch_rows, rank=rank, world=world)
+        pin_memory = bool(trainer and trainer.num_devices > 1)
+        batches = PlannedBatches([self.stores[folder]], Collated(plan.config.row_length))
+        loader = PlannedLoader(plan, batches, split, steps, self.workers, pin_memory)
+        accumulated = loader.batches_per_step
+        if trainer and trainer.training and trainer.accumulate_grad_batches != accumulated:
             raise ValueError(
-                f"data.plan.global_rows {config.global_rows} = {self.batch_rows} rows x {world} ranks x "
-                f"{batches.batches_per_step} batches, so set trainer.accumulate_grad_batches to "
-                f"{batches.batches_per_step}, got {trainer.accumulate_grad_batches}"
+                f"data.plan.global_rows {plan.config.global_rows} = {self.batch_rows} rows x {world} ranks x "
+                f"{accumulated} batches, so set trainer.accumulate_grad_batches to {accumulated}, "
+                f"got {trainer.accumulate_grad_batches}"
             )
-        length = min(steps * batches.batches_per_step, ENDLESS)
-        return PlannedLoader(
-            batches, length, self.workers, pin_memory=bool(trainer and trainer.num_devices > 1)
-        )
+        return loader
 
-    def train_dataloader(self) -> PlannedLoader:
+    def train_dataloader(self) -> PlannedLoader[OmniBatch]:
         """The whole run as one pass: the plan goes through epochs of the data by itself."""
         steps = self.trainer.max_steps if self.trainer and self.trainer.max_steps > 0 else ENDLESS
-        return self._loader(self.train_folder, self.plan_config, steps)
+        return self._loader(self.train_folder, self._plan(self.train_folder), steps)
 
-    def val_dataloader(self) -> PlannedLoader | list[PlannedLoader]:
-        """The first rows of the validation plan, the same at every validation."""
+    def val_dataloader(self) -> PlannedLoader[OmniBatch] | list[PlannedLoader[OmniBatch]]:
+        """The first rows of the validation documents, each of which comes once; the same at every validation."""
         if self.val_folder is None:
             return []
-        config = self.plan_config
-        epoch_rows = len(Plan(self.stores[self.val_folder].table, config).epoch_rows(0))
-        steps = max(1, min(self.val_rows, epoch_rows) // config.global_rows)
-        return self._loader(self.val_folder, config, steps)
+        plan = self._plan(self.val_folder, once=True)
+        rows = self.plan_config.global_rows
+        steps = min(max(1, self.val_rows // rows), plan.length())
+        return self._loader(self.val_folder, plan, steps)

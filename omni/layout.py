@@ -16,14 +16,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
+from jaxtyping import Int
 
-from omni.modality import AUDIO, IMAGE, TEXT
+from omni.modality import AUDIO, IMAGE, MODALITIES, TEXT
 from omni.sequence import Audio, Document, Image, Role, Segment, Sequence, Text
 from omni.tokenizers.audio.arrays import check_codes
 from omni.tokenizers.bundle import Tokenizers
+
+RULES = 1
+"""Number of the rules that decide how many positions a document has; raised when they change."""
 
 
 @dataclass
@@ -76,6 +82,23 @@ class SequenceBuilder:
             codes=np.array(self.codes, dtype=np.int64).reshape(-1, codebooks),
             key=key,
         )
+
+
+@dataclass
+class SequenceCounter(SequenceBuilder):
+    """Counts positions and training targets by modality instead of laying them down."""
+
+    positions: list[int] = field(default_factory=lambda: [0] * len(MODALITIES))
+    targets: list[int] = field(default_factory=lambda: [0] * len(MODALITIES))
+
+    def text(self, token: int, loss: bool) -> None:
+        """Count a text token."""
+        self.add(TEXT.id, 1, loss)
+
+    def add(self, modality: int, count: int, loss: bool) -> None:
+        """Count ``count`` positions of a modality, which are targets where ``loss`` is set."""
+        self.positions[modality] += count
+        self.targets[modality] += count * loss
 
 
 class Layout:
@@ -155,6 +178,78 @@ class Layout:
         for codes_K in codes_FK:
             builder.frame(codes_K, audio.loss)
         builder.text(self.closing[AUDIO.id], audio.loss)
+
+    # ----------------------------------------------------------------- measure
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that change whenever the number of positions or targets of a document could."""
+        image, codec = self.tokenizers.image.config, self.tokenizers.audio
+        grid = (image.patch_size, image.max_patches, image.max_grid)
+        frames = (codec.fingerprint, codec.sample_rate, codec.samples_per_frame, codec.codebooks)
+        digest = hashlib.sha256(repr((RULES, grid, frames)).encode())
+        digest.update(self.text.model)
+        return digest.hexdigest()[:16]
+
+    def measure(self, document: Document) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
+        """Positions and training targets by modality that ``encode`` would give, without encoding.
+
+        The positions sum to ``len(encode(document))``, the targets are its ``target_counts()``. Of pictures,
+        waveforms and codes only the shape is looked at, so that an outline of the document does
+        (``omni.datamodules.shards.outline``).
+
+        Raises:
+            ValueError: as ``encode``, but for what only the content tells (NaN samples, codes out of range).
+        """
+        counter = SequenceCounter()
+        counter.text(self.text.begin, loss=False)
+        previous: Segment | None = None
+        for number, segment in enumerate(document.segments):
+            self.open_turn(counter, segment.role, previous)
+            try:
+                self._measure_segment(counter, segment)
+            except ValueError as error:
+                name = segment.modality.name
+                raise ValueError(f"{document.where}: segment {number} ({name}): {error}") from error
+            previous = segment
+        counter.text(self.text.end, document.segments[-1].loss)
+        return np.array(counter.positions, dtype=np.int64), np.array(counter.targets, dtype=np.int64)
+
+    def _measure_segment(self, counter: SequenceCounter, segment: Segment) -> None:
+        if isinstance(segment, Text):
+            counter.add(TEXT.id, len(self.text.encode(segment.text)), segment.loss)
+        elif isinstance(segment, Image):
+            rows, cols = self._grid(*segment.pixels.shape[:2])
+            counter.add(TEXT.id, 3, segment.loss)
+            counter.add(IMAGE.id, rows * cols, segment.loss)
+            counter.add(TEXT.id, 1, False)
+        else:
+            counter.add(TEXT.id, 1, segment.loss)
+            counter.add(AUDIO.id, self._frames(segment), segment.loss)
+            counter.add(TEXT.id, 1, False)
+            counter.targets[AUDIO.id] += segment.loss  # the audio head predicts the end of a clip
+
+    def _grid(self, height: int, width: int) -> tuple[int, int]:
+        config = self.tokenizers.image.config
+        if 0 < max(height, width) <= min(config.max_grid, config.max_patches) * min(height, width):
+            return self.tokenizers.image.grid(height, width)
+        # a strip that no grid could show (or nothing at all): its edge is repeated before it is cut
+        return self.tokenizers.image.encode(np.zeros((height, width, 3), np.uint8))[1:]
+
+    def _frames(self, audio: Audio) -> int:
+        codec = self.tokenizers.audio
+        if audio.codes is not None:
+            frames, codebooks = audio.codes.shape
+            if codebooks != codec.codebooks:
+                raise ValueError(
+                    f"audio codes of shape {audio.codes.shape}, expected (frames, {codec.codebooks})"
+                )
+        else:
+            samples = -(-len(audio.waveform) * codec.sample_rate // audio.sample_rate)
+            frames = -(-samples // codec.samples_per_frame)
+        if frames == 0:
+            raise ValueError("zero-length audio")
+        return frames
 
     # ------------------------------------------------------------------ decode
 

@@ -193,6 +193,8 @@ class OmniBatch:
     """Real (not padding) positions in the whole optimizer step."""
     keys: tuple[str, ...] = field(default=())
     """Documents of the batch, for messages."""
+    row_numbers: tuple[int, ...] = field(default=())
+    """Number of each row in the whole run, whichever rank and batch it is in; none outside of training."""
 
     @property
     def real(self) -> Bool[Tensor, "B S"]:

@@ -182,7 +182,8 @@ def corrupted(batch: OmniBatch, seed: int = 0, first_row: int = 0) -> OmniBatch:
         image=ImageHeadConfig(width=24, depth=1, draws=2, input_noise=0.5),
         audio=AudioHeadConfig(width=24, depth=1, input_corruption=0.8),
     )
-    return corrupt_inputs(batch, model, Noise.of_rows(batch, seed, first_row))
+    numbered = replace(batch, row_numbers=tuple(range(first_row, first_row + len(batch.modality))))
+    return corrupt_inputs(numbered, model, Noise.of_rows(numbered, seed))
 
 
 def test_text_targets_and_prompts_are_left_alone() -> None:
@@ -215,7 +216,9 @@ def test_no_corruption_where_it_is_off() -> None:
         audio=AudioHeadConfig(width=24, depth=1, input_corruption=0.0),
     )
     batch = collate([documents()])
-    read = corrupt_inputs(batch, model, Noise.of_rows(batch, seed=0, first_row=0))
+    read = corrupt_inputs(
+        batch, model, Noise.of_rows(replace(batch, row_numbers=tuple(range(len(batch.modality)))), seed=0)
+    )
     assert read.patches.equal(batch.patches)
     assert read.codes.equal(batch.codes)
 

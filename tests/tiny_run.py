@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from omni.datamodules.omni_datamodule import OmniDataModule
 from omni.datamodules.shards.writer import write_shards
-from omni.datamodules.stream.plan import PlanConfig
+from omni.datamodules.stream.plan_config import PlanConfig
 from omni.optim import OptimConfig
 from omni.sequence import Document
 from omni.training.pretrain import Pretrain

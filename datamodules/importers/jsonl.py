@@ -1,4 +1,4 @@
-"""Your own documents: a JSONL file, one document a line, with media files beside it.
+"""Your own documents: JSONL, one document a line, with media files beside it.
 
 A line has the fields of ``KEY.json`` (see ``omni.datamodules.shards.format``); only ``segments`` is needed::
 
@@ -7,87 +7,71 @@ A line has the fields of ``KEY.json`` (see ``omni.datamodules.shards.format``); 
 ``file`` is a path relative to the JSONL file, of any picture or sound format that ``omni.media`` reads.
 ``id`` becomes the document's key; lines without one are numbered. Other fields of the line are ignored; those
 of a segment are an error, because a slip of the pen there would change what is learned.
+
+A line without ``segments`` but with ``text``, as corpora of running text are published, is a document of that
+text; dots in its ``id`` become ``_``.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from omni.datamodules.importers.rows import Progress, Row, documents_from, json_lines, key_from, text_of
 from omni.datamodules.quarantine import Quarantine
-from omni.datamodules.shards.format import FIELDS, VERSION, DocumentError, document_from, parse_json
+from omni.datamodules.shards.damage import DocumentError
+from omni.datamodules.shards.format import FIELDS, VERSION, document_from
 from omni.datamodules.shards.writer import check_key
 from omni.media import MediaError
 from omni.modality import MODALITIES
-from omni.sequence import Document
-
-SET_ASIDE_FILE = "not_imported.jsonl"
+from omni.sequence import Document, Text
 
 
-def read_jsonl(source: Path, quarantine: Quarantine, report: Callable[[int], None]) -> Iterator[Document]:
+def read_jsonl(source: Path, aside: Quarantine, progress: Progress, *, name: str) -> Iterator[Document]:
     """The documents of a JSONL file, in order.
 
     Args:
         source: the file.
-        quarantine: takes the lines that can't be used; its limit is checked at the end.
-        report: is told the bytes of each line, for a progress bar.
+        aside: takes the lines that can't be used; its limit is checked at the end.
+        progress: is told the bytes of each line.
+        name: source of the lines that name none.
 
     Raises:
         ValueError: no such file, or too many bad lines.
     """
     if not source.is_file():
         raise ValueError(f"{source}: no such file; expected a JSONL file, one document a line")
-    lines: dict[str, int] = {}
-    count = 0
-    with source.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            report(len(line))
-            if not line.strip():
-                continue
-            count += 1
-            try:
-                document = parse_line(line, source, number)
-                if document.key in lines:
-                    raise DocumentError(
-                        f"{source}:{number}: id {document.key!r} is also that of line {lines[document.key]}"
-                    )
-            except DocumentError as error:
-                quarantine.add(str(source), str(number), error)
-                continue
-            lines[document.key] = number
-            yield document
-    quarantine.close(count)
+    yield from documents_from(json_lines([source], progress), partial(_document, name=name), aside, progress)
 
 
-def parse_line(line: bytes, source: Path, number: int) -> Document:
-    """The document of line ``number`` of ``source``.
-
-    Raises:
-        DocumentError: it can't be used; the message names file, line and field.
-    """
-    where = f"{source}:{number}"
-    head = {"version": VERSION, **parse_json(line, where)}
-    key = head.get("id", f"{number:08d}")
+def _document(row: Row[dict[str, Any]], line: dict[str, Any], name: str) -> Document:
+    head = {"version": VERSION, "source": name, **line}
+    number = f"{int(row.place):08d}"
+    if "segments" not in head and "text" in head:
+        text, key = text_of(head["text"], "text"), key_from(str(head.get("id", number)))
+        return Document((Text(text),), key=key, source=text_of(head["source"], "source"))
+    key = str(head.get("id", number))
     try:
-        check_key(str(key))
+        check_key(key)
     except DocumentError as error:
-        raise DocumentError(f"{where}: id: {error}; without an id, lines are numbered") from error
-    _check_fields(head, where)
+        raise DocumentError(f"id: {error}; without an id, lines are numbered") from error
+    _check_fields(head)
 
-    def media(name: str) -> Path:
-        path = source.parent / name
+    def media(file: str) -> Path:
+        path = row.file.parent / file
         if not path.is_file():
             raise MediaError(
-                f"no such file; paths are relative to the folder of {source.name}, {source.parent}"
+                f"no such file; paths are relative to the folder of {row.file.name}, {row.file.parent}"
             )
         return path
 
-    return document_from(head, f"{where}: ", media, key=str(key))
+    return document_from(head, "", media, key=key)
 
 
-def _check_fields(head: dict[str, Any], where: str) -> None:
+def _check_fields(head: dict[str, Any]) -> None:
     entries = head.get("segments")
     fields: dict[str, tuple[str, ...]] = {modality.name: FIELDS[modality.id] for modality in MODALITIES}
     for number, entry in enumerate(entries if isinstance(entries, list) else []):
@@ -97,5 +81,5 @@ def _check_fields(head: dict[str, Any], where: str) -> None:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise DocumentError(
-                    f"{where}: segments[{number}].{name}: unknown field, expected some of {list(known)}{hint}"
+                    f"segments[{number}].{name}: unknown field, expected some of {list(known)}{hint}"
                 )

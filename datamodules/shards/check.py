@@ -1,47 +1,57 @@
-"""Reads every document of a folder of shards and says which are damaged."""
+"""Compares shards with their indexes and lists every damaged part, and nothing else. Never writes an index."""
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omni.datamodules.shards.format import DocumentError
-from omni.datamodules.shards.index import Entry, ShardIndex, read_index, shards_in
-from omni.datamodules.shards.reader import read_document
-from omni.sequence import Document
+import numpy as np
+from jaxtyping import UInt64
 
-
-@dataclass(frozen=True)
-class Damage:
-    """One damaged document, or a damaged shard."""
-
-    shard: str
-    key: str | None
-    """``None`` where the shard as a whole can't be read."""
-    error: str
-    """What is wrong; names shard, key and field."""
+from omni.datamodules.shards.check_document import check_document
+from omni.datamodules.shards.damage import Damage, DocumentError
+from omni.datamodules.shards.keys import key_hashes, keys_in_two_shards
+from omni.datamodules.shards.pool import run_over
+from omni.datamodules.shards.scan import Member, group_members, headers_hash, read_members, shards_in
+from omni.datamodules.shards.shard_index import ShardIndex, how_to_index, index_path, open_index
+from omni.datamodules.shards.tar_files import TarFiles, read_pieces
 
 
 @dataclass
-class Check:
-    """What a folder of shards holds."""
+class ShardCheck:
+    """What one shard holds."""
 
-    shards: int = 0
     documents: int = 0
-    """All that the indexes list, the damaged ones too."""
+    """All that the index lists, the damaged ones too."""
     by_source: Counter[str] = field(default_factory=Counter)
     """Whole documents by source."""
     by_modality: Counter[str] = field(default_factory=Counter)
     """Segments of whole documents by modality."""
     damaged: list[Damage] = field(default_factory=list)
+    index: ShardIndex | None = None
+    keys: UInt64[np.ndarray, " _"] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """A hash of each key."""
 
-    def count(self, document: Document) -> None:
-        """Count a whole document."""
-        self.by_source[document.source] += 1
-        self.by_modality.update(segment.modality.name for segment in document.segments)
+
+@dataclass
+class Check(ShardCheck):
+    """What a folder of shards holds."""
+
+    shards: int = 0
+
+    def add(self, found: ShardCheck) -> None:
+        """Count a shard."""
+        self.shards += 1
+        self.documents += found.documents
+        self.by_source.update(found.by_source)
+        self.by_modality.update(found.by_modality)
+        self.damaged += found.damaged
 
     def figures(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -50,31 +60,122 @@ class Check:
         return {"shards": self.shards, "documents": self.documents, **counts, "damaged": damaged}
 
 
-Places = list[tuple[ShardIndex, Entry]]
-
-
 def check_shards(
-    folder: Path, progress: Callable[[Places], Iterable[tuple[ShardIndex, Entry]]] = iter
+    folder: Path, decode: bool = False, workers: int = 1, report: Callable[[], None] = lambda: None
 ) -> Check:
-    """Read every document of the folder through the indexes; ``progress`` wraps the list of documents.
+    """Read every document of the folder; ``report`` is called after each shard.
+
+    Compared are: tar and index, member headers, crc of each member, the JSON's fields, the files that it names,
+    and keys over all shards; with ``decode`` also what pictures, clips and codes decode to.
 
     Raises:
         DocumentError: no shards there.
     """
     check = Check()
-    places: Places = []
-    for shard in shards_in(folder):
-        check.shards += 1
-        try:
-            index = read_index(shard)
-        except DocumentError as error:
-            check.damaged.append(Damage(str(shard), None, str(error)))
-            continue
-        places += [(index, entry) for entry in index.entries]
-    check.documents = len(places)
-    for index, entry in progress(places):
-        try:
-            check.count(read_document(index, entry))
-        except DocumentError as error:
-            check.damaged.append(Damage(str(index.shard), entry.key, str(error)))
+    found: list[ShardCheck] = []
+    for shard in run_over(partial(check_shard, decode=decode), shards_in(folder), workers):
+        check.add(shard)
+        if shard.index is not None:
+            found.append(shard)
+        report()
+    check.damaged += keys_in_two_shards(
+        [shard.index for shard in found if shard.index], [shard.keys for shard in found]
+    )
     return check
+
+
+def check_shard(shard: Path, decode: bool) -> ShardCheck:
+    """Read every document of a shard."""
+    found = ShardCheck()
+
+    def add(key: str | None, error: DocumentError) -> None:
+        found.damaged.append(Damage.of(str(shard), key, error))
+
+    members, broken = read_members(shard)
+    found.damaged += group_members(shard, members)[1]
+    try:
+        index = open_index(shard)
+        index.verify()
+        _check_fresh(index, members, broken)
+    except DocumentError as error:
+        add(None, error)
+        if broken is not None:
+            add(None, broken)
+        return found
+    found.index, found.keys, found.documents = index, key_hashes(index), len(index)
+    before = len(found.damaged)
+    files = TarFiles()
+    lost = _lost_headers(index, files) if broken is not None else {}
+    for row in range(len(index)):
+        _check_row(found, index, row, files, decode, lost.get(row, set()))
+    if broken is not None and len(found.damaged) == before:
+        add(None, broken)  # no member is hurt by it
+    elif broken is None and index.size != (size := shard.stat().st_size):
+        message = f"{shard}: the zeros at its end are cut or more, {size} bytes instead of {index.size}"
+        add(None, DocumentError(message, kind="tar"))
+    return found
+
+
+def _check_fresh(index: ShardIndex, members: list[Member], broken: DocumentError | None) -> None:
+    """Raise ``DocumentError`` where the tar was rewritten: its headers are whole, but not those indexed."""
+    if broken is None:
+        same = headers_hash(members) == index.head.headers
+    else:
+        entries, _ = group_members(index.shard, members)
+        same = all(
+            row < len(index)
+            and entry.key == index.key(row)
+            and _begins(entry.members, index.entry(row).members)
+            for row, entry in enumerate(entries)
+        )
+    if not same:
+        raise DocumentError(
+            f"{index_path(index.shard)}: stale index: {index.shard.name} has other members than were indexed; if "
+            f"it was rewritten on purpose, {how_to_index(index.shard)}",
+            kind="index",
+        )
+
+
+def _begins(some: dict[str, tuple[int, int]], whole: dict[str, tuple[int, int]]) -> bool:
+    return list(some.items()) == list(whole.items())[: len(some)]
+
+
+def _check_row(
+    found: ShardCheck, index: ShardIndex, row: int, files: TarFiles, decode: bool, lost: set[str]
+) -> None:
+    key = index.key(row)
+    try:
+        pieces = read_pieces(files, index.shard, key, index.parts(row))
+    except DocumentError as error:
+        found.damaged.append(Damage.of(str(index.shard), key, error))
+        return
+    document = check_document(index.shard, key, pieces, lost, decode)
+    found.damaged += document.damaged
+    if not document.damaged:
+        found.by_source[document.source] += 1
+        found.by_modality.update(document.modalities)
+
+
+def _lost_headers(index: ShardIndex, files: TarFiles) -> dict[int, set[str]]:
+    """Suffixes of the members whose header in the tar can't be read, by document number."""
+    lost: dict[int, set[str]] = {}
+    end = 0
+    for row in range(len(index)):
+        for part in index.parts(row):
+            between = files.read(index.shard, end, part.offset - end)
+            if _last_header(between) != (f"{index.key(row)}.{part.suffix}", part.size):
+                lost.setdefault(row, set()).add(part.suffix)
+            end = part.offset + -(-part.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    return lost
+
+
+def _last_header(blocks: bytes) -> tuple[str, int] | None:
+    """Name and size in the last header of a piece of a tar that ends where a member's content begins."""
+    last = None
+    try:
+        with tarfile.open(fileobj=io.BytesIO(blocks), mode="r:") as tar:
+            while (member := tar.next()) is not None:
+                last = (member.name, member.size)
+    except tarfile.TarError:  # at the latest where the content should be
+        pass
+    return last

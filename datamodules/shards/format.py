@@ -10,42 +10,60 @@
 ``type`` is a name from the table of modalities; ``role`` may be null or left out, ``loss`` defaults to true.
 ``source`` and ``label`` may be left out. So may a picture's ``width`` and ``height`` and a clip's
 ``sample_rate`` and ``samples``; where they stand, they must be those of the file. A clip may name codec codes
-as ``codes`` (uint16 ``(F, K)`` .npy) with the fingerprint of their ``codec``.
+as ``codes`` (uint16 ``(F, K)`` .npy, with its ``frames`` and ``codebooks``) with the fingerprint of their
+``codec``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
+from omni.datamodules.shards.damage import DocumentError, Kind
+from omni.datamodules.shards.fields import check_declared, got, parse_json, short, string_field, turn_fields
 from omni.media import MediaError, encode_flac, encode_png, read_audio, read_image
-from omni.modality import AUDIO, IMAGE, TEXT, modality_named
-from omni.sequence import ROLES, Audio, Document, Image, Role, Segment, Text
-from omni.tokenizers.audio.arrays import npy_array
+from omni.modality import AUDIO, IMAGE, TEXT, Modality, modality_named
+from omni.sequence import Audio, Document, Image, Segment, Text
+from omni.tokenizers.audio.arrays import npy_array, npy_bytes
 
 VERSION = 1
 JSON_SUFFIX = "json"
+CODES_SUFFIX = "npy"
 TEXT_FIELDS = ("type", "text", "role", "loss")
 IMAGE_FIELDS = ("type", "file", "width", "height", "role", "loss")
 AUDIO_FIELDS = ("type", "file", "sample_rate", "samples", "role", "loss")
 FIELDS = {TEXT.id: TEXT_FIELDS, IMAGE.id: IMAGE_FIELDS, AUDIO.id: AUDIO_FIELDS}
-"""Fields of a segment by modality id; ``codes`` and ``codec`` are for programs, not for people."""
+"""Fields of a segment by modality id; those of codes are for programs, not for people."""
+FILE_FIELDS = ("file", "codes")
+"""Fields of a segment that name a file."""
 
 Media = Callable[[str], bytes | Path]
 """Finds a media file by the name that a document gives it; a ``MediaError`` where it is missing."""
 
 
-class DocumentError(ValueError):
-    """A document that can't be used; the message names shard, key and field."""
+class MissingMediaError(MediaError):
+    """A file that the JSON names is not there."""
 
 
-def to_members(document: Document) -> dict[str, bytes]:
-    """Member suffix to content: ``json``, ``0.png``, ``1.flac`` ... Codes are not kept.
+@dataclass(frozen=True)
+class Head:
+    """What a document's JSON says besides its segments, and the segments as they stand there."""
+
+    source: str
+    label: str | None
+    segments: list[Any]
+
+
+def to_members(document: Document, codec: str | None = None) -> dict[str, bytes]:
+    """Member suffix to content: ``json``, ``0.png``, ``1.flac``, ``1.npy`` ...
+
+    Codes of clips are kept where ``codec``, the fingerprint of the codec that made them, is given.
 
     Raises:
         DocumentError: a picture or clip can't be stored; names the document and the segment.
@@ -60,10 +78,14 @@ def to_members(document: Document) -> dict[str, bytes]:
                 entry["text"] = segment.text
             elif isinstance(segment, Image):
                 members[suffix] = encode_png(segment.pixels)
-                entry |= {"file": suffix, **_image_size(segment)}
+                entry |= {"file": suffix, **image_size(segment)}
             else:
                 members[suffix] = encode_flac(segment.waveform, segment.sample_rate)
-                entry |= {"file": suffix, **_audio_size(segment)}
+                entry |= {"file": suffix, **audio_size(segment)}
+                if codec is not None and segment.codes is not None:
+                    name = f"{number}.{CODES_SUFFIX}"
+                    members[name] = _codes_file(segment.codes)
+                    entry |= {"codes": name, **codes_size(segment.codes), "codec": codec}
         except ValueError as error:
             raise DocumentError(f"{document.where}.segments[{number}]: {error}") from error
         segments.append(entry | {"role": segment.role, "loss": segment.loss})
@@ -73,6 +95,12 @@ def to_members(document: Document) -> dict[str, bytes]:
     return {JSON_SUFFIX: json.dumps(head | {"segments": segments}).encode(), **members}
 
 
+def _codes_file(codes_FK: Int[np.ndarray, "F K"]) -> bytes:
+    if codes_FK.size and not 0 <= codes_FK.min() <= codes_FK.max() <= 65_535:
+        raise ValueError(f"codes from {codes_FK.min()} to {codes_FK.max()}, a shard keeps 0 to 65535")
+    return npy_bytes(codes_FK.astype(np.uint16))
+
+
 def from_members(key: str, members: Mapping[str, bytes], shard: str, codec: str | None = None) -> Document:
     """The document ``key`` of ``shard``. Codes are taken where they were made by ``codec`` (a fingerprint).
 
@@ -80,33 +108,34 @@ def from_members(key: str, members: Mapping[str, bytes], shard: str, codec: str 
         DocumentError: no or bad JSON, unknown modality, missing or damaged media; names shard, key and field.
     """
     where = f"{shard}[{key}]"
+    head = json_of(key, members, where)
+    return document_from(head, f"{where}.", media_in(members), key=key, shard=shard, codec=codec)
+
+
+def json_of(key: str, members: Mapping[str, bytes], where: str) -> dict[str, Any]:
+    """The JSON among the members of a document.
+
+    Raises:
+        DocumentError: there is none, or it is damaged; begins with ``where``.
+    """
     if JSON_SUFFIX not in members:
-        raise DocumentError(f"{where}: no {key}.{JSON_SUFFIX} among its members {sorted(members)}")
+        message = f"{where}: no {key}.{JSON_SUFFIX} among its members {sorted(members)}"
+        raise DocumentError(message, part=JSON_SUFFIX, kind="missing")
+    try:
+        return parse_json(members[JSON_SUFFIX], f"{where}.{JSON_SUFFIX}")
+    except DocumentError as error:
+        raise DocumentError(str(error), part=JSON_SUFFIX) from error
+
+
+def media_in(members: Mapping[str, bytes]) -> Media:
+    """Finds media files among the members of a document."""
 
     def media(name: str) -> bytes:
         if name not in members:
-            raise MediaError(f"media file {name!r} is missing, the document has {sorted(members)}")
+            raise MissingMediaError(f"media file {name!r} is missing, the document has {sorted(members)}")
         return members[name]
 
-    head = parse_json(members[JSON_SUFFIX], f"{where}.{JSON_SUFFIX}")
-    return document_from(head, f"{where}.", media, key=key, shard=shard, codec=codec)
-
-
-def parse_json(content: bytes, where: str) -> dict[str, Any]:
-    """The JSON object in ``content``.
-
-    Raises:
-        DocumentError: it is no JSON, or no object; begins with ``where``.
-    """
-    try:
-        head = json.loads(content)
-    except json.JSONDecodeError as error:
-        raise DocumentError(f"{where}: not JSON ({error.msg} at character {error.pos + 1})") from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise DocumentError(f"{where}: not JSON ({error})") from error
-    if not isinstance(head, dict):
-        raise DocumentError(f"{where}: expected a JSON object with segments, got {_short(head)}")
-    return head
+    return media
 
 
 def document_from(
@@ -125,105 +154,117 @@ def document_from(
     Raises:
         DocumentError: a field is missing or wrong, or a media file is.
     """
-    if head.get("version") != VERSION:
-        raise DocumentError(f"{where}version: expected {VERSION}, got {_got(head, 'version')}")
-    source = _string(head, "source", where) if "source" in head else "unknown"
-    label = _string(head, "label", where) if head.get("label") is not None else None
-    entries = head.get("segments")
-    if not isinstance(entries, list) or not entries:
-        raise DocumentError(
-            f"{where}segments: expected a list with at least one segment, got {_got(head, 'segments')}"
-        )
-    segments = [_segment(entry, f"{where}segments[{n}]", media, codec) for n, entry in enumerate(entries)]
-    return Document(tuple(segments), key=key, source=source, label=label, shard=shard)
+    found = head_of(head, where)
+    segments = [
+        segment_from(entry, f"{where}segments[{n}]", media, codec) for n, entry in enumerate(found.segments)
+    ]
+    return Document(tuple(segments), key=key, source=found.source, label=found.label, shard=shard)
 
 
-def _segment(entry: Any, where: str, media: Media, codec: str | None) -> Segment:
-    if not isinstance(entry, dict):
-        raise DocumentError(f"{where}: expected an object, got {_short(entry)}")
+def head_of(head: Mapping[str, Any], where: str) -> Head:
+    """The fields of a document that don't belong to a segment.
+
+    Raises:
+        DocumentError: one of them is missing or wrong.
+    """
     try:
-        modality = modality_named(_string(entry, "type", f"{where}."), f"{where}.type")
-    except DocumentError:
+        if head.get("version") != VERSION:
+            raise DocumentError(f"{where}version: expected {VERSION}, got {got(head, 'version')}")
+        source = string_field(head, "source", where) if "source" in head else "unknown"
+        label = string_field(head, "label", where) if head.get("label") is not None else None
+        entries = head.get("segments")
+        if not isinstance(entries, list) or not entries:
+            raise DocumentError(
+                f"{where}segments: expected a list with at least one segment, got {got(head, 'segments')}"
+            )
+    except DocumentError as error:
+        error.part = JSON_SUFFIX
         raise
-    except ValueError as error:
-        raise DocumentError(str(error)) from error
-    role, loss = _turn(entry, where)
+    return Head(source, label, entries)
+
+
+def segment_from(entry: Any, where: str, media: Media, codec: str | None) -> Segment:
+    """The segment that an object in ``segments`` describes.
+
+    Raises:
+        DocumentError: a field is missing or wrong, or the media file is; its ``part`` says which file.
+    """
+    modality = modality_of(entry, where)
+    role, loss = turn_fields(entry, where)
     if modality is TEXT:
-        return Text(_string(entry, "text", f"{where}."), role=role, loss=loss)
-    name = _string(entry, "file", f"{where}.")
+        return Text(string_field(entry, "text", f"{where}."), role=role, loss=loss)
+    name = string_field(entry, "file", f"{where}.")
     try:
         if modality is IMAGE:
             image = Image(read_image(media(name)), role=role, loss=loss)
-            _check_declared(entry, _image_size(image), where)
+            check_declared(entry, image_size(image), where, name)
             return image
         assert modality is AUDIO, modality
         waveform_W, rate = read_audio(media(name))
     except MediaError as error:
-        raise DocumentError(f"{where}.file {name!r}: {error}") from error
-    audio = Audio(waveform_W, rate, _codes(entry, where, media, codec), role=role, loss=loss)
-    _check_declared(entry, _audio_size(audio), where)
+        raise media_error(f"{where}.file", name, error) from error
+    audio = Audio(waveform_W, rate, stored_codes(entry, where, media, codec), role=role, loss=loss)
+    check_declared(entry, audio_size(audio), where, name)
     return audio
 
 
-def _turn(entry: Mapping[str, Any], where: str) -> tuple[Role | None, bool]:
-    role, loss = entry.get("role"), entry.get("loss", True)
-    if role is not None and role not in ROLES:
-        raise DocumentError(f"{where}.role: expected one of {list(ROLES)} or null, got {_short(role)}")
-    if not isinstance(loss, bool):
-        raise DocumentError(f"{where}.loss: expected true or false, got {_short(loss)}")
-    return role, loss
+def modality_of(entry: Any, where: str) -> Modality:
+    """The modality of a segment's object.
+
+    Raises:
+        DocumentError: it is no object, or of an unknown type.
+    """
+    if not isinstance(entry, dict):
+        raise DocumentError(f"{where}: expected an object, got {short(entry)}")
+    try:
+        return modality_named(string_field(entry, "type", f"{where}."), f"{where}.type")
+    except DocumentError:
+        raise
+    except ValueError as error:
+        raise DocumentError(str(error)) from error
 
 
-def _codes(
+def media_error(field: str, name: str, error: Exception) -> DocumentError:
+    """What is wrong with the media file ``name`` of a field."""
+    kind: Kind = "missing" if isinstance(error, MissingMediaError) else "decode"
+    return DocumentError(f"{field} {name!r}: {error}", part=name, kind=kind)
+
+
+def stored_codes(
     entry: Mapping[str, Any], where: str, media: Media, codec: str | None
 ) -> Int[np.ndarray, "F K"] | None:
+    """The codes that a clip carries, where they were made by ``codec``.
+
+    Raises:
+        DocumentError: the file is missing, damaged, or of another size than the JSON says.
+    """
     if codec is None or entry.get("codec") != codec:
         return None
-    name = _string(entry, "codes", f"{where}.")
+    name = string_field(entry, "codes", f"{where}.")
     try:
         content = media(name)
         codes_FK = npy_array(content if isinstance(content, bytes) else content.read_bytes())
     except (ValueError, EOFError, OSError) as error:  # numpy raises them all for damaged files
-        raise DocumentError(f"{where}.codes {name!r}: {error}") from error
+        raise media_error(f"{where}.codes", name, error) from error
     if codes_FK.ndim != 2 or codes_FK.dtype.kind not in "iu":
-        raise DocumentError(
-            f"{where}.codes {name!r}: expected integers (frames, codebooks), "
-            f"got {codes_FK.dtype} {codes_FK.shape}"
-        )
-    return codes_FK.astype(np.int64)
+        expected = f"expected integers (frames, codebooks), got {codes_FK.dtype} {codes_FK.shape}"
+        raise DocumentError(f"{where}.codes {name!r}: {expected}", part=name, kind="decode")
+    codes_FK = codes_FK.astype(np.int64)
+    check_declared(entry, codes_size(codes_FK), where, name)
+    return codes_FK
 
 
-def _image_size(image: Image) -> dict[str, int]:
+def image_size(image: Image) -> dict[str, int]:
+    """The fields that give a picture's size."""
     height, width = image.pixels.shape[:2]
     return {"width": width, "height": height}
 
 
-def _audio_size(audio: Audio) -> dict[str, int]:
+def audio_size(audio: Audio) -> dict[str, int]:
+    """The fields that give a clip's size."""
     return {"sample_rate": audio.sample_rate, "samples": len(audio.waveform)}
 
 
-def _check_declared(entry: Mapping[str, Any], found: Mapping[str, int], where: str) -> None:
-    for name, value in found.items():
-        if name in entry and entry[name] != value:
-            raise DocumentError(f"{where}.{name}: the JSON says {_short(entry[name])}, the file has {value}")
-
-
-def _string(entry: Mapping[str, Any], name: str, where: str) -> str:
-    value = entry.get(name)
-    if not isinstance(value, str):
-        raise DocumentError(f"{where}{name}: expected a string, got {_got(entry, name)}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise DocumentError(f"{where}{name}: not Unicode text ({error})") from error
-    return value
-
-
-def _got(entry: Mapping[str, Any], name: str) -> str:
-    return _short(entry[name]) if name in entry else "nothing"
-
-
-def _short(value: Any) -> str:
-    """The value as JSON shows it, cut to what fits into a message."""
-    shown = json.dumps(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+def codes_size(codes_FK: Int[np.ndarray, "F K"]) -> dict[str, int]:
+    """The fields that give the size of a clip's codes."""
+    return {"frames": codes_FK.shape[0], "codebooks": codes_FK.shape[1]}

@@ -1,172 +1,128 @@
-"""The index of a shard: where every member of every document lies, so that documents are read in any order.
-
-``X.tar.idx`` is JSON: the tar's size, and per document its key and the offset and size of its members.
-"""
+"""Writes indexes: reads a tar once, takes checksums, and measures the documents where a layout is given."""
 
 from __future__ import annotations
 
-import json
-import re
-import tarfile
-from dataclasses import asdict, dataclass
+import os
+import zlib
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
-from omni.datamodules.shards.format import DocumentError
+import numpy as np
+from jaxtyping import Int
 
-INDEX_SUFFIX = ".idx"
-_NAME = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)", re.DOTALL)
-_META = re.compile(r"__[^/]*__($|/)")
+from omni.datamodules.shards.damage import Damage, DocumentError
+from omni.datamodules.shards.format import head_of, json_of, media_in
+from omni.datamodules.shards.index_file import DOCUMENT, PART, Arrays, index_bytes
+from omni.datamodules.shards.outline import outline_from
+from omni.datamodules.shards.scan import Entry, scan_shard
+from omni.datamodules.shards.shard_index import Part, ShardIndex, index_path, read_index
+from omni.datamodules.shards.tar_files import TarFiles, read_pieces
+from omni.layout import Layout
+from omni.modality import MODALITIES
+
+UNKNOWN = "unknown"
+"""Source of a document that names none, or can't be read."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One document of a shard."""
+class Indexed:
+    """A shard with its new index."""
 
-    key: str
-    members: dict[str, tuple[int, int]]
-    """Member suffix to (offset, size) in the tar."""
-
-
-@dataclass(frozen=True)
-class ShardIndex:
-    """The documents of one tar, in order."""
-
-    shard: Path
-    size: int
-    """Bytes of the tar when it was indexed."""
-    entries: list[Entry]
+    index: ShardIndex
+    damaged: list[Damage]
+    """Documents that are no good; they stand in the index, with 0 positions."""
 
 
-def index_path(shard: Path) -> Path:
-    """``X.tar`` -> ``X.tar.idx``."""
-    return shard.with_name(shard.name + INDEX_SUFFIX)
+@dataclass
+class _Rows:
+    """What the index will hold, collected document by document."""
 
+    parts: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    documents: list[tuple[int, int, int]] = field(default_factory=list)
+    lengths: list[Int[np.ndarray, "2 M"]] = field(default_factory=list)
+    """Positions and targets of each document; empty where they are not measured."""
+    keys: list[bytes] = field(default_factory=list)
+    suffixes: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, int] = field(default_factory=dict)
 
-def how_to_index(shard: Path) -> str:
-    """What an error about an index tells the user to do."""
-    return f"`omni shards index {shard.parent}` writes it anew"
+    def add(self, entry: Entry, crcs: list[int], source: str) -> None:
+        """Add a document."""
+        number = len(self.keys)
+        self.documents.append((len(self.parts), self.sources.setdefault(source, len(self.sources)), 0))
+        for (suffix, (offset, size)), crc in zip(entry.members.items(), crcs, strict=True):
+            name = self.suffixes.setdefault(suffix, len(self.suffixes))
+            self.parts.append((offset, size, crc, name, number))
+        self.keys.append(entry.key.encode(errors="surrogateescape"))
 
-
-def split_name(name: str) -> tuple[str, str] | None:
-    """Key and suffix of a member, cut at the first dot of its file name; ``None`` for what is no member.
-
-    WebDataset's rule: ``a.b/000001.0.png`` is ``a.b/000001`` and ``0.png``, ``._x.json`` is nothing.
-    """
-    match = _NAME.fullmatch(name)
-    return (match[1], match[2]) if match and not _META.match(name) else None
-
-
-def shards_in(folder: Path) -> list[Path]:
-    """The shards of a folder in order.
-
-    Raises:
-        DocumentError: no shards there.
-    """
-    shards = sorted(folder.glob("*.tar"))
-    if not shards:
-        raise DocumentError(
-            f"{folder}: no shards (*.tar) here; `omni demo --until data` makes the demo's, "
-            f"`omni shards import` makes your own"
+    def arrays(self) -> Arrays:
+        """The rows as arrays."""
+        documents = np.array([*self.documents, (len(self.parts), 0, 0)], DOCUMENT)
+        documents["key"] = [0, *accumulate(map(len, self.keys))]
+        lengths = np.array(self.lengths, np.int32).reshape(-1, 2, len(MODALITIES))
+        positions, targets = lengths[:, 0], lengths[:, 1]
+        keys = np.frombuffer(b"".join(self.keys), np.uint8)
+        return Arrays(
+            np.array(self.parts, PART),
+            documents,
+            positions,
+            targets,
+            keys,
+            tuple(self.suffixes),
+            tuple(self.sources),
         )
-    return shards
 
 
-def scan_shard(shard: Path) -> ShardIndex:
-    """Read the headers of a tar.
+def write_index(shard: Path, layout: Layout | None = None) -> Indexed:
+    """Read a tar and write its index beside it; with ``layout`` the documents are measured.
 
     Raises:
-        DocumentError: the tar is damaged or truncated, or a key's members are not contiguous.
+        DocumentError: see ``scan_shard``; documents that are no good are listed instead.
     """
-    entries: list[Entry] = []
-    seen: set[str] = set()
-    size = shard.stat().st_size
-    end = 0
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            for member in tar:
-                end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-                if member.offset_data + member.size > size:
-                    raise DocumentError(
-                        f"{shard}: truncated tar, {member.name} ends at byte "
-                        f"{member.offset_data + member.size} of {size}"
-                    )
-                parts = split_name(member.name) if member.isreg() else None
-                if parts is not None:
-                    _add_member(shard, entries, seen, parts, (member.offset_data, member.size))
-    except tarfile.TarError as error:
-        raise DocumentError(f"{shard}: damaged or truncated tar {_after(entries)} ({error})") from error
-    _check_end(shard, entries, end)
-    return ShardIndex(shard, size, entries)
+    content, damaged = index_of(shard, layout)
+    write_whole(index_path(shard), content)
+    return Indexed(read_index(shard), damaged)
 
 
-def _add_member(
-    shard: Path, entries: list[Entry], seen: set[str], parts: tuple[str, str], place: tuple[int, int]
-) -> None:
-    key, suffix = parts
-    if not entries or entries[-1].key != key:
-        if key in seen:
-            raise DocumentError(f"{shard}[{key}]: duplicate key, or its members are not contiguous")
-        seen.add(key)
-        entries.append(Entry(key, {}))
-    if suffix in entries[-1].members:
-        raise DocumentError(f"{shard}[{key}].{suffix}: this member comes twice; duplicate key?")
-    entries[-1].members[suffix] = place
-
-
-def _check_end(shard: Path, entries: list[Entry], end: int) -> None:
-    """A tar ends with zeros; at anything else ``tarfile`` just stops, as if the rest were not there."""
-    with shard.open("rb") as file:
-        file.seek(end)
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise DocumentError(
-                f"{shard}: damaged or truncated tar {_after(entries)}: at byte {end} there is neither "
-                f"a member nor the end of the archive"
-            )
-
-
-def _after(entries: list[Entry]) -> str:
-    return f"after key {entries[-1].key!r}" if entries else "before the first key"
-
-
-def write_index(shard: Path) -> ShardIndex:
-    """Scan a tar and write its index beside it.
+def index_of(shard: Path, layout: Layout | None = None) -> tuple[bytes, list[Damage]]:
+    """Content of a tar's index, and the documents that are no good.
 
     Raises:
         DocumentError: see ``scan_shard``.
     """
-    index = scan_shard(shard)
-    content = {"size": index.size, "entries": [asdict(entry) for entry in index.entries]}
-    aside = index_path(shard).with_suffix(".tmp")
-    aside.write_text(json.dumps(content))
-    aside.replace(index_path(shard))
-    return index
+    scan, files, rows = scan_shard(shard), TarFiles(), _Rows()
+    damaged: list[Damage] = []
+    codec = layout.tokenizers.audio.fingerprint if layout else None
+    for entry in scan.entries:
+        parts = [Part(suffix, *place, 0) for suffix, place in entry.members.items()]
+        pieces = read_pieces(files, shard, entry.key, parts)
+        members = {piece.part.suffix: piece.content for piece in pieces}
+        source, lengths = UNKNOWN, np.zeros((2, len(MODALITIES)), np.int64)
+        try:
+            where = f"{shard}[{entry.key}]"
+            head = json_of(entry.key, members, where)
+            source = head_of(head, f"{where}.").source
+            if layout is not None:
+                media = media_in(members)
+                document = outline_from(
+                    head, f"{where}.", media, key=entry.key, shard=str(shard), codec=codec
+                )
+                lengths = np.stack(layout.measure(document))
+        except ValueError as error:
+            said = error if isinstance(error, DocumentError) else DocumentError(str(error))
+            damaged.append(Damage.of(str(shard), entry.key, said))
+        rows.add(entry, [zlib.crc32(piece.content) for piece in pieces], source)
+        if layout is not None:
+            rows.lengths.append(lengths)
+    fingerprint = layout.fingerprint if layout else ""
+    return index_bytes(rows.arrays(), scan.size, scan.headers, fingerprint), damaged
 
 
-def read_index(shard: Path) -> ShardIndex:
-    """The index beside a tar.
-
-    Raises:
-        DocumentError: it is missing or damaged, or the tar has changed since; the message names the fix.
-    """
-    path, fix = index_path(shard), how_to_index(shard)
-    if not path.is_file():
-        raise DocumentError(f"{path}: no index for this shard; {fix}")
-    try:
-        content = json.loads(path.read_bytes())
-        indexed = int(content["size"])
-        entries = [
-            Entry(
-                entry["key"],
-                {suffix: (offset, length) for suffix, (offset, length) in entry["members"].items()},
-            )
-            for entry in content["entries"]
-        ]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DocumentError(f"{path}: damaged index ({type(error).__name__}: {error}); {fix}") from error
-    size = shard.stat().st_size
-    if indexed != size:
-        raise DocumentError(
-            f"{path}: stale index or truncated tar: {shard.name} had {indexed} bytes, now has {size}; "
-            f"if it was rewritten on purpose, {fix}"
-        )
-    return ShardIndex(shard, size, entries)
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all, even after a crash."""
+    aside = path.with_name(f"{path.name}.tmp")
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import bisect
-import tarfile
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
 
-from omni.datamodules.shards.format import DocumentError, from_members
-from omni.datamodules.shards.index import Entry, ShardIndex, how_to_index, read_index, shards_in
+from omni.datamodules.shards.damage import DocumentError
+from omni.datamodules.shards.dataset import data_fingerprint
+from omni.datamodules.shards.format import from_members
+from omni.datamodules.shards.scan import shards_in
+from omni.datamodules.shards.shard_index import Part, ShardIndex, read_index
+from omni.datamodules.shards.tar_files import TarFiles, piece_damage, read_pieces
 from omni.sequence import Document
 
 
 class ShardReader:
-    """The documents of all ``*.tar`` in a folder, numbered in the order of shard names."""
+    """The documents of all ``*.tar`` in a folder, numbered in the order of shard names.
+
+    It keeps a few hundred files open at most and nothing per document. Threads may share one, and processes that
+    are forked or that it is sent to.
+    """
 
     def __init__(self, folder: Path | str, codec: str | None = None) -> None:
         """``codec``: fingerprint of the codec whose stored codes may be used.
@@ -24,63 +30,72 @@ class ShardReader:
         """
         self.folder, self.codec = Path(folder), codec
         self.indexes: list[ShardIndex] = [read_index(shard) for shard in shards_in(self.folder)]
-        self.starts = [0, *accumulate(len(index.entries) for index in self.indexes)]
+        self.starts = [0, *accumulate(map(len, self.indexes))]
+        self.files = TarFiles()
 
     def __len__(self) -> int:
         return self.starts[-1]
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits that change with any document, key or shard; measuring doesn't change them."""
+        return data_fingerprint(self.indexes)
 
     def __getitem__(self, number: int) -> Document:
         """Document ``number``.
 
         Raises:
-            DocumentError: it is damaged; the message names shard, key and field.
+            DocumentError: it is damaged; the message names shard, key, and part or field. ``part`` and ``offset``
+                of the error say where.
         """
-        return read_document(*self._find(number), self.codec)
+        index, row = self.find(number)
+        return read_document(self.files, index, row, self.codec)
+
+    def members(self, number: int) -> dict[str, bytes]:
+        """Member suffix to content of document ``number``; errors as of ``[]``."""
+        return read_members(self.files, *self.find(number))
 
     def place(self, number: int) -> tuple[str, str]:
         """Shard and key of document ``number``."""
-        index, entry = self._find(number)
-        return str(index.shard), entry.key
+        index, row = self.find(number)
+        return str(index.shard), index.key(row)
 
-    def _find(self, number: int) -> tuple[ShardIndex, Entry]:
+    def find(self, number: int) -> tuple[ShardIndex, int]:
+        """Shard of document ``number``, and its number there."""
         if not 0 <= number < len(self):
             raise IndexError(f"{self.folder}: document {number} of {len(self)}")
         at = bisect.bisect_right(self.starts, number) - 1
-        return self.indexes[at], self.indexes[at].entries[number - self.starts[at]]
+        return self.indexes[at], int(number - self.starts[at])
 
 
-def read_document(index: ShardIndex, entry: Entry, codec: str | None = None) -> Document:
-    """One document of an indexed shard.
-
-    The file is opened each time: an open one would share its position with forked workers.
+def read_members(files: TarFiles, index: ShardIndex, row: int) -> dict[str, bytes]:
+    """Member suffix to content of a shard's document, each compared with its crc.
 
     Raises:
-        DocumentError: it is damaged; the message names shard, key and field.
+        DocumentError: a member is damaged or is not the one that was indexed.
     """
-    with index.shard.open("rb") as file:
-        members = {suffix: _member(file, index, entry, suffix) for suffix in entry.members}
-    return from_members(entry.key, members, str(index.shard), codec)
+    return _read(files, index, index.key(row), index.parts(row))
 
 
-def _member(file: BinaryIO, index: ShardIndex, entry: Entry, suffix: str) -> bytes:
-    """A member, if the header before it is its own: tars are padded, so a new one may have the old size."""
-    offset, size = entry.members[suffix]
-    name = f"{entry.key}.{suffix}"
-    file.seek(offset - tarfile.BLOCKSIZE)
+def _read(files: TarFiles, index: ShardIndex, key: str, parts: list[Part]) -> dict[str, bytes]:
+    pieces = read_pieces(files, index.shard, key, parts)
+    for piece in pieces:
+        damage = piece_damage(index.shard, key, piece)
+        if damage is not None:
+            raise damage
+    return {piece.part.suffix: piece.content for piece in pieces}
+
+
+def read_document(files: TarFiles, index: ShardIndex, row: int, codec: str | None = None) -> Document:
+    """Document number ``row`` of a shard.
+
+    Raises:
+        DocumentError: it is damaged; the message names shard, key, and part or field.
+    """
+    key, parts = index.key(row), index.parts(row)
+    members = _read(files, index, key, parts)
     try:
-        header = tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
-        found = f"{header.name} of {header.size} bytes"
-        # longer names, and those beyond ASCII, stand in a header of their own
-        own = header.size == size and (header.name == name or len(name) > 99 or not name.isascii())
-    except tarfile.TarError as error:
-        found, own = str(error), False
-    if not own:
-        raise DocumentError(
-            f"{index.shard}[{entry.key}].{suffix}: stale index or damaged tar: expected {name} of {size} "
-            f"bytes at byte {offset}, found {found}; if the tar was rewritten on purpose, "
-            f"{how_to_index(index.shard)}"
-        )
-    content = file.read(size)
-    if len(content) != size:
-        raise DocumentError(f"{index.shard}[{entry.key}].{suffix}: truncated, {len(content)} of {size} bytes")
-    return content
+        return from_members(key, members, str(index.shard), codec)
+    except DocumentError as error:
+        error.offset = next((part.offset for part in parts if part.suffix == error.part), None)
+        raise

@@ -1,69 +1,130 @@
-"""Writes documents as WebDataset shards with their indexes; a shard appears only when all are whole."""
+"""Writes documents as WebDataset shards with their indexes; a shard appears only when all are whole.
+
+Shards are written in ``FOLDER/.writing``, forced to the disk and indexed there, and then moved; ``dataset.json``
+comes last, so that a folder which has it is complete.
+"""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import webdataset
 
-from omni.datamodules.shards.format import DocumentError, to_members
-from omni.datamodules.shards.index import split_name, write_index
+from omni.datamodules.shards.damage import DocumentError
+from omni.datamodules.shards.dataset import SUMMARY_FILE, write_summary
+from omni.datamodules.shards.format import to_members
+from omni.datamodules.shards.index import write_index
+from omni.datamodules.shards.scan import split_name
+from omni.datamodules.shards.shard_index import INDEX_SUFFIX, index_path
 from omni.sequence import Document
 
-ASIDE = ".partial"
-SUMMARY_FILE = "dataset.json"
+WRITING = ".writing"
+IDENTITY_FILE = "identity.txt"
+PER_SHARD = 2_000
+UNLIMITED = 1 << 62
 
 
-def write_shards(documents: Iterable[Document], folder: Path, per_shard: int = 2_000) -> dict[str, int]:
+def write_shards(
+    documents: Iterable[Document], folder: Path, per_shard: int = PER_SHARD, codec: str | None = None
+) -> dict[str, int]:
     """Write ``folder/shard-000000.tar`` ..., each with its index, and ``dataset.json``.
 
     Shards of an earlier writing are replaced once the new ones are whole. The same documents give the same
     bytes. Returns the number of documents by source.
+
+    Args:
+        documents: what is written, in this order.
+        folder: made where it isn't there.
+        per_shard: documents of a shard.
+        codec: fingerprint of the codec that made the clips' codes; without it codes are not kept.
 
     Raises:
         ValueError: no documents, or a key that comes twice or can't be a file's name in the tar.
     """
     if per_shard < 1:
         raise ValueError(f"per_shard must be at least 1 document, got {per_shard}")
-    folder.mkdir(parents=True, exist_ok=True)
-    for left_over in folder.glob(f"shard-*{ASIDE}"):
-        left_over.unlink()
-    counts: Counter[str] = Counter()
-    # absolute and without %: the writer takes it as a URL and as a format string
-    pattern = str(folder.resolve()).replace("%", "%%") + f"/shard-%06d.tar{ASIDE}"
+    writing = begin_writing(folder, identity="")
     try:
-        with webdataset.ShardWriter(
-            pattern, maxcount=per_shard, verbose=0, mtime=0, format="PAX_FORMAT"
-        ) as sink:
-            for document in _with_good_keys(documents):
-                sink.write({"__key__": document.key, **to_members(document)})
-                counts[document.source] += 1
-        if not counts:
+        shutil.rmtree(writing)  # of a writing that was cut off
+        writing.mkdir()
+        if not write_tars(documents, writing, per_shard, codec):
             raise ValueError(f"{folder}: no documents to write")
-        shards = _replace_shards(folder)
+        tars = sorted(writing.glob("*.tar"))
+        for tar in tars:
+            write_index(tar)
+        return publish(tars, folder)
     finally:
-        for failed in folder.glob(f"shard-*{ASIDE}"):
-            failed.unlink()
-    by_source = dict(sorted(counts.items()))
-    summary = {"shards": shards, "documents": counts.total(), "by_source": by_source}
-    (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=1))
+        shutil.rmtree(writing)
+
+
+def begin_writing(folder: Path, identity: str) -> Path:
+    """The folder in which the shards of ``folder`` are written, as an earlier start may have left it.
+
+    Raises:
+        ValueError: another writing was begun there.
+    """
+    writing = folder / WRITING
+    writing.mkdir(parents=True, exist_ok=True)
+    path = writing / IDENTITY_FILE
+    found = path.read_text() if path.exists() else identity
+    if found != identity:
+        raise ValueError(
+            f"{writing}: the writing of {found!r} was begun here, this one is {identity!r}; finish that one, or "
+            f"delete the folder"
+        )
+    if identity:
+        path.write_text(identity)
+    return writing
+
+
+def write_tars(
+    documents: Iterable[Document], folder: Path, per_shard: int | None, codec: str | None, first: int = 0
+) -> int:
+    """Write ``folder/000000.tar`` ..., or all into ``first`` where ``per_shard`` is ``None``.
+
+    Returns the number of documents.
+
+    Raises:
+        ValueError: a key that comes twice or can't be a file's name in the tar, or media that can't be stored.
+    """
+    count = 0
+    # absolute and without %: the writer takes it as a URL and as a format string
+    pattern = str(folder.resolve()).replace("%", "%%") + "/%06d.tar"
+    limits = {"maxcount": per_shard} if per_shard else {"maxcount": UNLIMITED, "maxsize": UNLIMITED}
+    tar = {"mtime": 0, "format": "PAX_FORMAT", "post": _force_to_disk}
+    with webdataset.ShardWriter(pattern, start_shard=first, verbose=0, **limits, **tar) as sink:
+        for document in _with_good_keys(documents):
+            sink.write({"__key__": document.key, **to_members(document, codec)})
+            count += 1
+    return count
+
+
+def _force_to_disk(tar: str) -> None:
+    with Path(tar).open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def publish(tars: list[Path], folder: Path) -> dict[str, int]:
+    """Put indexed tars in the place of the shards in ``folder``, numbered in this order.
+
+    Returns the number of documents by source.
+    """
+    names = [f"shard-{number:06d}.tar" for number in range(len(tars))]
+    (folder / SUMMARY_FILE).unlink(missing_ok=True)
+    for old in folder.glob(f"shard-*.tar{INDEX_SUFFIX}"):  # first: a shard without its index is refused
+        old.unlink()
+    for old in folder.glob("shard-*.tar"):
+        if old.name not in names:
+            old.unlink()
+    for tar, name in zip(tars, names, strict=True):
+        index = index_path(tar)
+        tar.replace(folder / name)
+        index.replace(index_path(folder / name))
+    by_source: dict[str, int] = write_summary(folder)["by_source"]
     return by_source
-
-
-def _replace_shards(folder: Path) -> list[str]:
-    """Put the finished shards in the place of the old ones; returns their names."""
-    for old in [*folder.glob("shard-*.tar"), *folder.glob("shard-*.tar.idx"), folder / SUMMARY_FILE]:
-        old.unlink(missing_ok=True)
-    names = []
-    for aside in sorted(folder.glob(f"shard-*{ASIDE}")):
-        shard = aside.with_name(aside.name.removesuffix(ASIDE))
-        aside.rename(shard)
-        write_index(shard)
-        names.append(shard.name)
-    return names
 
 
 def _with_good_keys(documents: Iterable[Document]) -> Iterator[Document]:

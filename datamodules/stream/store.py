@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from omni.datamodules.quarantine import Quarantine
 from omni.datamodules.shards.format import DocumentError
 from omni.datamodules.shards.reader import ShardReader
-from omni.datamodules.stream.plan import Table
+from omni.datamodules.stream.table import Table
 from omni.layout import Layout
 from omni.modality import MODALITIES
 from omni.sequence import Sequence

@@ -27,12 +27,12 @@ class Noise:
         self.generators = [torch.Generator(group_N.device).manual_seed(seed) for seed in seeds]
 
     @classmethod
-    def of_rows(cls, batch: OmniBatch, seed: int, first_row: int) -> Noise:
+    def of_rows(cls, batch: OmniBatch, seed: int) -> Noise:
         """The noise of training: a function of (seed, number of the row in the whole run)."""
         rows, length = batch.modality.shape
         group_N = torch.arange(rows, device=batch.modality.device).repeat_interleave(length)
         # the hash of integers is the same in every process
-        seeds = [hash((seed, first_row + row)) & (2**63 - 1) for row in range(rows)]
+        seeds = [hash((seed, number)) & (2**63 - 1) for number in batch.row_numbers]
         return cls(group_N, seeds)
 
     @classmethod

@@ -45,7 +45,7 @@ class Pretrain(lightning.LightningModule):
 
     def training_step(self, batch: OmniBatch, batch_idx: int) -> Tensor:
         """Loss of one batch; Lightning averages over batches and ranks, so their number is put back."""
-        noise = self.noise(batch, batch_idx)
+        noise = Noise.of_rows(batch, self.seed)
         hidden = self.model(corrupt_inputs(batch, self.model, noise))
         losses = compute_losses(self.model, hidden, batch, noise)
         self.chosen_experts = [routing.experts_NT for routing in hidden.routing]
@@ -55,15 +55,6 @@ class Pretrain(lightning.LightningModule):
     def validation_step(self, batch: OmniBatch, batch_idx: int) -> None:
         """Log the clean losses; the flow noise of a document is always the same."""
         self._log("val", compute_losses(self.model, self.model(batch), batch))
-
-    def noise(self, batch: OmniBatch, batch_idx: int) -> Noise:
-        """The noise of a training batch: resuming, accumulation and the number of ranks leave it as it is."""
-        accumulated = self.trainer.accumulate_grad_batches
-        number = (
-            self.trainer.global_step * accumulated + batch_idx % accumulated
-        )  # of the batch in the whole run
-        first_row = (number * self.trainer.world_size + self.global_rank) * len(batch.modality)
-        return Noise.of_rows(batch, self.seed, first_row)
 
     def _log(self, stage: str, losses: Losses) -> None:
         means = losses.sums_M / losses.counts_M.clamp(min=1)

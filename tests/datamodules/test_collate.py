@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from omni.datamodules.collate import collate
+from omni.datamodules.stream.pieces import cut
+from omni.layout import Layout
 from omni.modality import AUDIO, IMAGE, TEXT
 from omni.sequence import PADDING, Sequence
+from tests.tiny import tiny_documents, tiny_tokenizers
 
 T, I, A, X = TEXT.id, IMAGE.id, AUDIO.id, PADDING  # noqa: E741
 
@@ -90,3 +93,14 @@ def test_patches_and_codes_stand_in_the_order_of_their_positions() -> None:
 def test_a_row_that_is_too_long_is_an_error() -> None:
     with pytest.raises(ValueError, match="a row of 5 positions is longer than 4"):
         collate([[FIRST, THIRD]], row_length=4)
+
+
+def test_rows_without_sequences_are_padding() -> None:
+    """A sequence of length 0 stands in where there is none, and says how wide patches and codes are."""
+    sequence = Layout(tiny_tokenizers()).encode(tiny_documents(1)[0])
+    batch = collate([[cut(sequence, 0, 0)], []], 8, [5, 0, 0], 9, row_numbers=(7, 6))
+    assert batch.lengths == (8, 8) and batch.keys == ("", "")
+    assert not batch.real.any() and not batch.loss.any()
+    assert batch.patches.shape == (0, sequence.patches.shape[1])
+    assert batch.codes.shape == (0, sequence.codes.shape[1])
+    assert (batch.targets.tolist(), batch.step_positions, batch.row_numbers) == ([5, 0, 0], 9, (7, 6))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from omni.datamodules.quarantine import Quarantine
+from omni.datamodules.shards.damage import DocumentError
 
 
 def filled(folder: Path, most: float) -> Quarantine:
@@ -68,3 +69,37 @@ def test_a_list_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
 def test_a_share_is_from_nothing_to_all(tmp_path: Path, most: float) -> None:
     with pytest.raises(ValueError, match=f"data.max_damaged is a share .* expected 0 to 1, got {most:g}"):
         Quarantine(tmp_path, most)
+
+
+def test_the_place_of_a_damaged_part_is_listed_and_each_once(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path, 1.0, warn=False)
+    error = DocumentError("a.tar[3].0.png: damaged", part="0.png", offset=1536, kind="crc")
+    for _ in range(2):  # in a later epoch it is met again
+        quarantine.add("a.tar", "3", error)
+    quarantine.close(1)
+    (line,) = (tmp_path / "quarantine.jsonl").read_text().splitlines()
+    assert json.loads(line) == {
+        "shard": "a.tar",
+        "key": "3",
+        "part": "0.png",
+        "offset": 1536,
+        "error": "a.tar[3].0.png: damaged",
+    }
+
+
+def test_reading_stops_as_soon_as_too_many_are_damaged(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path, 0.02, warn=False, documents=100)
+    for key in "12":
+        quarantine.add("a.tar", key, ValueError(key))
+    with pytest.raises(ValueError, match=r"3 of 100 documents are damaged, .* first: 1; all are listed in"):
+        quarantine.add("a.tar", "3", ValueError("3"))
+
+
+def test_reading_stops_at_many_in_a_row(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path, 1.0, warn=False, in_a_row=3)
+    for key in "1234":
+        quarantine.add("a.tar", key, ValueError(key))
+        if key == "2":
+            quarantine.good()
+    with pytest.raises(ValueError, match="3 documents in a row are damaged; first: 1; all are listed in"):
+        quarantine.add("a.tar", "5", ValueError("5"))

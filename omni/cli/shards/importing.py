@@ -1,66 +1,152 @@
-"""``omni shards import``: make shards of documents in other formats."""
+"""``omni shards import``: make shards of documents in other formats, by the table of formats."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress, TaskID
 
 from omni.cli.json_file import write_json
 from omni.cli.shards.printing import print_counts, print_errors
+from omni.datamodules.importers.formats import BOTH, FORMATS, Format, Option, directions
 
 
 def add_import(actions: argparse._SubParsersAction) -> None:
+    """Add ``import`` with an action for each format."""
     parser = actions.add_parser("import", help="make shards of documents in another format")
     formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
-    jsonl = formats.add_parser(
-        "jsonl",
-        help="a JSONL file, one document a line, media files beside it",
-        description="Each line is a document, for example (in one line): "
-        '{"segments": [{"type": "image", "file": "cats/1.jpg", "role": "user", "loss": false}, '
-        '{"type": "text", "text": "Asleep.", "role": "assistant"}]}. Types are text, image and audio; paths '
-        "are relative to the file; role (system, user or assistant) and loss (whether the model learns to "
-        "produce the segment; true) may be left out. So may, for the whole document, id, source (metrics are "
-        "split by it) and label (what a judge should find in the last segment).",
+    for form in FORMATS:
+        one = formats.add_parser(form.name, help=form.help, description=form.description)
+        one.add_argument("source", type=Path, metavar=form.source, help="what is imported")
+        one.add_argument(
+            "out", type=Path, metavar="OUT", help="folder of the shards; shards there are replaced"
+        )
+        for option in form.options:
+            _add_option(one, option)
+        if form.media:
+            _add_pair_options(one, form)
+        _add_common_options(one, form)
+        one.set_defaults(run=run_import, form=form)
+
+
+def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
+    flag = f"--{option.name.replace('_', '-')}"
+    if option.flag:
+        parser.add_argument(flag, action="store_true", help=option.help)
+    else:
+        parser.add_argument(
+            flag,
+            type=option.kind,
+            default=option.default,
+            choices=option.choices,
+            metavar=option.metavar,
+            help=option.help,
+        )
+
+
+def _add_pair_options(parser: argparse.ArgumentParser, form: Format) -> None:
+    choices = tuple(dict.fromkeys(name for medium in form.media for name in directions(medium)))
+    parser.add_argument(
+        "--direction",
+        choices=choices,
+        default=BOTH,
+        help="what stands first and what follows; both takes one of them for each document, by its key (default)",
     )
-    jsonl.add_argument("source", type=Path, metavar="SRC.jsonl", help="the documents")
-    jsonl.add_argument(
-        "out", type=Path, metavar="OUT", help="folder of the shards; shards there are replaced"
+    parser.add_argument(
+        "--prompt-for-text",
+        metavar="TEXT",
+        help="make the text an assistant's answer to picture or clip and this request",
     )
-    jsonl.add_argument(
+    parser.add_argument(
+        "--prompt-for-media",
+        metavar="TEXT",
+        help="make the picture or clip an assistant's answer to this request and the text",
+    )
+
+
+def _add_common_options(parser: argparse.ArgumentParser, form: Format) -> None:
+    name = form.source_name or form.name
+    parser.add_argument(
+        "--name", default=name, metavar="NAME", help=f"source of the documents (default {name})"
+    )
+    parser.add_argument(
+        "--drop-duplicates",
+        action="store_true",
+        help="leave out documents whose pictures and clips all stood in earlier ones",
+    )
+    parser.add_argument(
         "--per-shard", type=int, default=2_000, metavar="N", help="documents a shard (default 2000)"
     )
-    jsonl.add_argument(
+    parser.add_argument(
         "--max-damaged",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="share of the lines (0 to 1) that may be set aside; with more nothing is written (default 0)",
+        help="share of the documents (0 to 1) that may be set aside; with more nothing is written (default 0)",
     )
-    jsonl.add_argument(
-        "--json", type=Path, metavar="FILE", help="also write the counts and the bad lines here"
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the counts and what was set aside here"
     )
-    jsonl.set_defaults(run=run_import_jsonl)
 
 
-def run_import_jsonl(args: argparse.Namespace) -> None:
-    """Import a JSONL file."""
+def run_import(args: argparse.Namespace) -> None:
+    """Import a source in the format of ``args.form``."""
     from rich.console import Console
-    from rich.progress import Progress
 
-    from omni.datamodules.importers.jsonl import SET_ASIDE_FILE, read_jsonl
+    from omni.datamodules.importers.duplicates import Duplicates
+    from omni.datamodules.importers.rows import SET_ASIDE_FILE
     from omni.datamodules.quarantine import Quarantine
     from omni.datamodules.shards.writer import write_shards
 
     aside = Quarantine(args.out, args.max_damaged, "--max-damaged", SET_ASIDE_FILE, warn=False)
+    duplicates = Duplicates()
     written: dict[str, int] = {}
     try:
         with Progress(transient=True, console=Console(stderr=True)) as progress:
-            size = args.source.stat().st_size if args.source.is_file() else None
-            task = progress.add_task(f"Importing {args.source.name}", total=size)
-            documents = read_jsonl(args.source, aside, lambda length: progress.advance(task, length))
+            bar = _Bar(progress, progress.add_task(f"Importing {args.source.name}", total=None))
+            documents = args.form.read()(args.source, aside, bar, **reader_options(args))
+            if args.drop_duplicates:
+                documents = duplicates.dropped(documents)
             written = write_shards(documents, args.out, args.per_shard)
     finally:
         print_errors([line["error"] for line in aside.lines])
-        figures = {"documents": sum(written.values()), "by_source": written, "damaged": aside.lines}
+        figures = {
+            "documents": sum(written.values()),
+            "by_source": written,
+            "duplicates": duplicates.count,
+            "damaged": aside.lines,
+        }
         write_json(args.json, figures)
-    print_counts(f"{args.out}: {figures['documents']} documents written", {"source": written})
+    dropped = f", {duplicates.count} duplicates left out" if args.drop_duplicates else ""
+    print_counts(f"{args.out}: {figures['documents']} documents written{dropped}", {"source": written})
+
+
+def reader_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The keywords of the format's reader."""
+    from omni.datamodules.importers.pairs import Pairing
+
+    options = {option.name: getattr(args, option.name) for option in args.form.options}
+    if not args.form.media:
+        return options | {"name": args.name}
+    pairing = Pairing(
+        source=args.name,
+        direction=args.direction,
+        prompt_for_text=args.prompt_for_text,
+        prompt_for_media=args.prompt_for_media,
+    )
+    return options | {"pairing": pairing}
+
+
+class _Bar:
+    """Shows what an importer tells of its progress."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self.progress, self.task = progress, task
+
+    def expect(self, steps: int) -> None:
+        self.progress.update(self.task, total=steps)
+
+    def advance(self, steps: int) -> None:
+        self.progress.advance(self.task, steps)

@@ -13,7 +13,8 @@ from omni.cli.shards.command import add_parser
 from omni.datamodules.shards.reader import ShardReader
 from omni.datamodules.shards.writer import write_shards
 from omni.media import write_wav
-from tests.tiny import SAMPLE_RATE, picture, tiny_documents, tone
+from omni.sequence import Document, Image, Text
+from tests.tiny import SAMPLE_RATE, picture, tiny_documents, tiny_tokenizers, tone, write_tar
 
 
 def omni_shards(*arguments: object) -> None:
@@ -49,6 +50,7 @@ def test_import_check_and_show(source: Path, tmp_path: Path, capsys: pytest.Capt
     assert json.loads(figures.read_text()) == {
         "documents": 3,
         "by_source": {"cats": 1, "dogs": 1, "unknown": 1},
+        "duplicates": 0,
         "damaged": [],
     }
     assert sorted(path.name for path in out.glob("*.tar")) == ["shard-000000.tar", "shard-000001.tar"]
@@ -123,38 +125,32 @@ def test_import_says_what_is_wrong_with_its_arguments(source: Path, tmp_path: Pa
         omni_shards("import", "jsonl", source, tmp_path / "out", "--per-shard", 0)
 
 
-def test_check_lists_every_damaged_document_and_shard(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_lists_every_damaged_part_and_shard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_shards(tiny_documents(20), tmp_path, per_shard=5)
     shards = sorted(tmp_path.glob("*.tar"))
-    entries = ShardReader(tmp_path).indexes[0].entries
+    index = ShardReader(tmp_path).indexes[0]
     content = bytearray(shards[0].read_bytes())
-    for member in (entries[0].members["0.png"], entries[3].members["json"]):
+    for member in (index.entry(0).members["0.png"], index.entry(3).members["json"]):
         content[member[0]] = 0
     shards[0].write_bytes(content)
     shards[1].write_bytes(shards[1].read_bytes()[:-512])
     (tmp_path / "shard-000002.tar.idx").unlink()
     figures = tmp_path / "check.json"
-    with pytest.raises(
-        ValueError, match=r"4 damaged; first: .*000001\.tar\.idx: stale index or truncated tar"
-    ):
-        omni_shards("check", tmp_path, "--json", figures)
+    with pytest.raises(ValueError, match=r"4 damaged; first: .*000000\.tar\[000000\]\.0\.png: damaged"):
+        omni_shards("check", tmp_path, "--decode", "--json", figures)
     found = json.loads(figures.read_text())
-    assert (found["shards"], found["documents"], sum(found["by_source"].values())) == (4, 10, 8)
-    assert [(Path(damage["shard"]).name, damage["key"]) for damage in found["damaged"]] == [
-        ("shard-000001.tar", None),
-        ("shard-000002.tar", None),
-        ("shard-000000.tar", "000000"),
-        ("shard-000000.tar", "000003"),
+    assert (found["shards"], found["documents"], sum(found["by_source"].values())) == (4, 15, 13)
+    assert [(Path(one["shard"]).name, one["key"], one["part"], one["kind"]) for one in found["damaged"]] == [
+        ("shard-000000.tar", "000000", "0.png", "crc"),
+        ("shard-000000.tar", "000003", "json", "crc"),
+        ("shard-000001.tar", None, None, "tar"),
+        ("shard-000002.tar", None, None, "index"),
     ]
     errors = [damage["error"] for damage in found["damaged"]]
-    assert errors[1].startswith(f"{shards[2]}.idx: no index for this shard; `omni shards index {tmp_path}`")
-    assert errors[2].startswith(f"{shards[0]}[000000].segments[0].file '0.png': ")
-    assert errors[3].startswith(f"{shards[0]}[000003].json: not JSON")
+    assert errors[3].startswith(f"{shards[2]}.idx: no index for this shard; `omni shards index {tmp_path}`")
     said = capsys.readouterr().out.splitlines()
     assert said[:5] == [*(f"damaged: {error}" for error in errors), said[4]]
-    assert said[4] == f"{tmp_path}: 10 documents in 4 shards, 4 damaged"
+    assert said[4] == f"{tmp_path}: 15 documents in 4 shards, 4 damaged"
 
 
 def test_index_writes_what_is_missing_or_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,6 +177,65 @@ def test_index_names_damaged_shards_and_goes_on(tmp_path: Path, capsys: pytest.C
     assert second.with_name("shard-000001.tar.idx").exists()
 
 
+def test_index_measures_and_stats_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Texts of 1, 3 and 7 tokens between ``<|begin|>`` and ``<|end|>``, a picture of 2 x 3 patches, a bad document."""
+    folder, figures = tmp_path / "shards", tmp_path / "figures.json"
+    texts = [Document((Text(text),), key=text, source="prose") for text in ("a", "aaa", "aaaaaaa")]
+    drawn = Document((Image(picture(1, 8, 12), loss=False), Text("a")), key="drawn", source="pictures")
+    write_shards([*texts, drawn], folder, per_shard=2)
+    write_tar(folder / "z.tar", [("bad.json", b"{")])
+    tokenizers = tiny_tokenizers()
+    tokenizers.save(tmp_path / "tokenizers")
+
+    omni_shards("index", folder)
+    capsys.readouterr()
+    omni_shards("stats", folder)
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"  not measured; `omni shards index {folder} --tokenizers DIR` counts positions"
+    )
+
+    omni_shards("index", folder, "--tokenizers", tmp_path / "tokenizers", "--json", figures)
+    lengths = [len(tokenizers.text.encode(text)) + 2 for text in ("a", "aaa", "aaaaaaa")]
+    text = sum(lengths) + 2 + 4 + 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"damaged: {folder}/z.tar[bad].json: not JSON (Expecting property name enclosed in double quotes at "
+        f"character 2)",
+        f"{folder}: 5 documents in 3 shards indexed",
+        "  1 of them are damaged, and are left out of training",
+        f"  positions text: {text}",
+        "  positions image: 6",
+        "  positions audio: 0",
+        f"  targets text: {sum(lengths) - 3 + 2}",
+        "  targets image: 0",
+        "  targets audio: 0",
+    ]
+    said = json.loads(figures.read_text())
+    assert [(one["key"], one["part"]) for one in said["damaged"]] == [("bad", "json")]
+    assert said["summary"] == json.loads((folder / "dataset.json").read_text())
+
+    omni_shards("stats", folder, "--json", figures)
+    found = json.loads(figures.read_text())
+    assert (found["documents"], found["parts"]) == (5, 6)
+    assert found["by_source"] == {"pictures": 1, "prose": 3, "unknown": 1}
+    assert found["lengths"]["by_source"]["pictures"] == {
+        "positions": {"text": 7, "image": 6, "audio": 0},
+        "targets": {"text": 2, "image": 0, "audio": 0},
+    }
+    assert found["lengths"]["unmeasured"] == 1
+    assert sum(found["lengths"]["histogram"].values()) == 4
+    assert found["lengths"]["longest"][0] == {
+        "positions": 13,
+        "shard": f"{folder}/shard-000001.tar",
+        "key": "drawn",
+        "source": "pictures",
+    }
+    shown = capsys.readouterr().out.splitlines()
+    assert f"positions: text {text}, image 6, audio 0" in shown
+    bars = shown[shown.index("documents by positions:") + 1 :][: len(found["lengths"]["histogram"])]
+    assert [line.split()[0] for line in bars] == list(found["lengths"]["histogram"])
+    assert f"  13 {folder}/shard-000001.tar[drawn] (pictures)" in shown
+
+
 def test_many_errors_are_cut_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "own.jsonl").write_text("{\n" * 15)
     with pytest.raises(ValueError, match="15 of 15 documents are damaged"):
@@ -190,7 +245,7 @@ def test_many_errors_are_cut_short(tmp_path: Path, capsys: pytest.CaptureFixture
     assert said[10] == "damaged: 5 more"
 
 
-@pytest.mark.parametrize("action", ["index", "check", "show"])
+@pytest.mark.parametrize("action", ["index", "check", "stats", "show"])
 def test_a_folder_without_shards_is_an_error(tmp_path: Path, action: str) -> None:
     with pytest.raises(ValueError, match=r"no shards \(\*\.tar\) here"):
         omni_shards(action, tmp_path)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from omni.datamodules.importers.jsonl import parse_line, read_jsonl
+from omni.datamodules.importers.jsonl import read_jsonl
 from omni.datamodules.quarantine import Quarantine
-from omni.datamodules.shards.format import DocumentError
 from omni.media import write_wav
 from omni.sequence import Audio, Document, Image, Text
+from tests.datamodules.importers.imported import Told
 from tests.tiny import SAMPLE_RATE, picture, tone
 
 
@@ -32,7 +32,7 @@ def read(folder: Path, *lines: dict[str, Any] | str, most: float = 0.0) -> list[
     written = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     (folder / "data.jsonl").write_text("\n".join(written), encoding="utf-8")
     quarantine = Quarantine(folder, most, "--max-damaged", "not_imported.jsonl", warn=False)
-    return list(read_jsonl(folder / "data.jsonl", quarantine, lambda length: None))
+    return list(read_jsonl(folder / "data.jsonl", quarantine, Told(), name="mine"))
 
 
 def test_a_line_with_everything(folder: Path) -> None:
@@ -62,8 +62,8 @@ def test_lines_without_an_id_are_numbered_and_blank_ones_passed_over(folder: Pat
     a = {"segments": [{"type": "text", "text": "é"}]}
     documents = read(folder, "\ufeff" + json.dumps(a, ensure_ascii=False), "", "   ", a)
     assert [(d.key, d.source, d.segments) for d in documents] == [
-        ("00000001", "unknown", (Text("é"),)),
-        ("00000004", "unknown", (Text("é"),)),
+        ("00000001", "mine", (Text("é"),)),
+        ("00000004", "mine", (Text("é"),)),
     ]
 
 
@@ -136,21 +136,21 @@ def test_bad_lines_within_the_limit_are_set_aside_and_listed(folder: Path) -> No
 
 def test_the_same_id_twice_names_both_lines(folder: Path) -> None:
     first = {"id": "a", **segment(type="text", text="a")}
-    with pytest.raises(ValueError, match=r"data\.jsonl:3: id 'a' is also that of line 1"):
+    with pytest.raises(ValueError, match=r"data\.jsonl:3: key 'a' is also that of .*data\.jsonl:1; "):
         read(folder, first, segment(type="text", text="b"), first)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     quarantine = Quarantine(tmp_path, 0.0)
     with pytest.raises(ValueError, match=r"none\.jsonl: no such file; expected a JSONL file"):
-        next(read_jsonl(tmp_path / "none.jsonl", quarantine, lambda length: None))
+        next(read_jsonl(tmp_path / "none.jsonl", quarantine, Told(), name="mine"))
 
 
 def test_progress_is_told_every_byte(folder: Path) -> None:
     (folder / "data.jsonl").write_text('{"segments": [{"type": "text", "text": "a"}]}\n\n')
-    told: list[int] = []
-    list(read_jsonl(folder / "data.jsonl", Quarantine(folder, 0.0), told.append))
-    assert sum(told) == (folder / "data.jsonl").stat().st_size
+    told = Told()
+    list(read_jsonl(folder / "data.jsonl", Quarantine(folder, 0.0), told, name="mine"))
+    assert sum(told.done) == told.steps == (folder / "data.jsonl").stat().st_size
 
 
 def test_ten_hours_of_audio_are_refused_without_being_read(folder: Path) -> None:
@@ -161,5 +161,19 @@ def test_ten_hours_of_audio_are_refused_without_being_read(folder: Path) -> None
     with (folder / "long.wav").open("wb") as file:
         file.write(header)
         file.truncate(44 + 2 * samples)  # a hole: takes no space on disk
-    with pytest.raises(DocumentError, match=r"36000 s of audio, at most 1800 s allowed; cut it first"):
-        parse_line(json.dumps(segment(type="audio", file="long.wav")).encode(), folder / "data.jsonl", 1)
+    with pytest.raises(ValueError, match=r"36000 s of audio, at most 1800 s allowed; cut it first"):
+        read(folder, segment(type="audio", file="long.wav"))
+
+
+def test_lines_of_running_text(folder: Path) -> None:
+    web = {"text": " A page. ", "id": "<urn:uuid:1.2>", "source": "web", "metadata": {"url": "a"}}
+    documents = read(folder, web, {"text": "b"}, {"text": " "}, {"text": 7}, most=0.5)
+    assert [(d.key, d.source, d.segments) for d in documents] == [
+        ("<urn:uuid:1_2>", "web", (Text("A page."),)),
+        ("00000002", "mine", (Text("b"),)),
+    ]
+    listed = (folder / "not_imported.jsonl").read_text().splitlines()
+    assert [json.loads(line)["error"] for line in listed] == [
+        f"{folder}/data.jsonl:3: text is empty",
+        f"{folder}/data.jsonl:4: text: expected a string, got 7",
+    ]

@@ -1,45 +1,88 @@
-"""The index of a shard: what it lists, and which tars and indexes are refused."""
+"""The index of a shard: what it holds, shown whole, and which tars and indexes are refused."""
 
 from __future__ import annotations
 
 import json
 import re
 import tarfile
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from omni.datamodules.shards.format import DocumentError
-from omni.datamodules.shards.index import (
-    Entry,
-    index_path,
-    read_index,
-    scan_shard,
-    split_name,
-    write_index,
-)
-from omni.datamodules.shards.reader import read_document
-from tests.tiny import write_tar
+from omni.datamodules.shards.damage import DocumentError
+from omni.datamodules.shards.index import write_index
+from omni.datamodules.shards.index_file import HEADER
+from omni.datamodules.shards.reader import read_members
+from omni.datamodules.shards.scan import scan_shard, split_name
+from omni.datamodules.shards.shard_index import Part, index_path, read_index
+from omni.datamodules.shards.tar_files import TarFiles
+from omni.datamodules.shards.writer import write_shards
+from omni.layout import Layout
+from tests.tiny import tiny_documents, tiny_tokenizers, write_tar
 
-MEMBERS = {"000000.json": b"{}", "000000.1.png": b"picture", "000001.json": b"[]"}
+TEXT = json.dumps({"version": 1, "source": "s", "segments": [{"type": "text", "text": "a"}]}).encode()
+MEMBERS = {"000000.json": TEXT, "000000.1.png": b"picture", "000001.json": b"[]"}
 
 
 def test_index_of_a_shard(tmp_path: Path) -> None:
     """A tar is blocks of 512 bytes: a header before each member, zeros behind the last."""
     shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
-    assert write_index(shard).entries == [
-        Entry("000000", {"json": (512, 2), "1.png": (1536, 7)}),
-        Entry("000001", {"json": (2560, 2)}),
+    indexed = write_index(shard)
+    index = indexed.index
+    assert [index.parts(row) for row in range(len(index))] == [
+        [Part("json", 512, len(TEXT), zlib.crc32(TEXT)), Part("1.png", 1536, 7, zlib.crc32(b"picture"))],
+        [Part("json", 2560, 2, zlib.crc32(b"[]"))],
     ]
-    assert json.loads((tmp_path / "train-0.tar.idx").read_text()) == {
-        "size": 10240,
-        "entries": [
-            {"key": "000000", "members": {"json": [512, 2], "1.png": [1536, 7]}},
-            {"key": "000001", "members": {"json": [2560, 2]}},
-        ],
-    }
-    assert read_index(shard) == scan_shard(shard)
+    assert [(index.key(row), index.source(row)) for row in (0, 1)] == [("000000", "s"), ("000001", "unknown")]
+    arrays = index.arrays
+    assert arrays.parts["document"].tolist() == [0, 0, 1]
+    assert arrays.documents["first_part"].tolist() == [0, 2, 3]
+    assert arrays.documents["key"].tolist() == [0, 6, 12]
+    assert arrays.keys.tobytes() == b"000000000001"
+    assert (arrays.suffixes, arrays.sources) == (("json", "1.png"), ("s", "unknown"))
+    assert (index.size, index.layout, len(arrays.positions)) == (10240, None, 0)
+    assert [damage.error for damage in indexed.damaged] == [
+        f"{shard}[000001].json: expected a JSON object with segments, got []"
+    ]
+    size = index_path(shard).stat().st_size
+    assert size == HEADER.itemsize + 3 * 28 + 3 * 16 + 12 + len('[["json", "1.png"], ["s", "unknown"]]')
+    assert [index.entry(row) for row in (0, 1)] == scan_shard(shard).entries
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train-0.tar", "train-0.tar.idx"]
+
+
+def test_measured_documents(tmp_path: Path) -> None:
+    write_shards(tiny_documents(9), tmp_path)
+    shard, layout = tmp_path / "shard-000000.tar", Layout(tiny_tokenizers())
+    with pytest.raises(DocumentError) as caught:
+        read_index(shard).positions  # noqa: B018
+    assert str(caught.value) == (
+        f"{shard}.idx: the documents are not measured; `omni shards index {tmp_path} --tokenizers DIR` does it"
+    )
+    index = write_index(shard, layout).index
+    assert index.layout == layout.fingerprint
+    for row, document in enumerate(tiny_documents(9)):
+        sequence = layout.encode(document)
+        assert index.positions[row].sum() == len(sequence)
+        assert index.targets[row].tolist() == sequence.target_counts().tolist()
+
+
+def test_damaged_documents_have_no_positions(tmp_path: Path) -> None:
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
+    indexed = write_index(shard, Layout(tiny_tokenizers()))
+    assert indexed.index.positions.tolist() == [[3, 0, 0], [0, 0, 0]]
+    assert [(damage.key, damage.part) for damage in indexed.damaged] == [("000001", "json")]
+
+
+def test_an_empty_shard(tmp_path: Path) -> None:
+    shard = write_tar(tmp_path / "train-0.tar", [])
+    index = write_index(shard, Layout(tiny_tokenizers())).index
+    assert (len(index), index.positions.shape, index.arrays.documents["first_part"].tolist()) == (
+        0,
+        (0, 3),
+        [0],
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +142,7 @@ def test_duplicate_keys_are_named(tmp_path: Path, names: list[str], message: str
     [
         (0, "damaged or truncated tar before the first key (empty file)"),
         (300, "damaged or truncated tar before the first key"),
-        (512, "truncated tar, 000000.json ends at byte 514 of 512"),
+        (512, "truncated tar, 000000.json ends at byte 586 of 512"),
         (1024, "damaged or truncated tar after key '000000': at byte 1024"),
         (1100, "damaged or truncated tar after key '000000': at byte 1024"),
         (1540, "truncated tar, 000000.1.png ends at byte 1543 of 1540"),
@@ -151,28 +194,41 @@ def test_an_index_of_another_size_is_stale(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b'{"size": 10240, "ent',
-        b"[]",
-        b'{"size": 10240}',
-        b'{"size": 1, "entries": [{"key": 1}]}',
-        b"\xff",
-    ],
-)
-def test_a_damaged_index_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b'{"size": 10240}', b"OMNI.IDX" * 30])
+def test_what_is_no_index_is_refused(tmp_path: Path, content: bytes) -> None:
     shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
     index_path(shard).write_bytes(content)
     with pytest.raises(DocumentError, match=r"train-0\.tar\.idx: damaged index .*`omni shards index"):
         read_index(shard)
 
 
+def test_a_cut_or_flipped_index_is_refused(tmp_path: Path) -> None:
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
+    write_index(shard)
+    whole = index_path(shard).read_bytes()
+    index_path(shard).write_bytes(whole[:-1])
+    with pytest.raises(DocumentError, match=f"damaged index .{len(whole) - 1} bytes, expected {len(whole)}"):
+        read_index(shard)
+    for place in np.random.default_rng(0).choice(len(whole), 40, replace=False):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        index_path(shard).write_bytes(flipped)
+        with pytest.raises(DocumentError, match="damaged index"):
+            read_index(shard).verify()
+
+
+def test_an_index_that_is_replaced_while_it_is_in_use_is_refused(tmp_path: Path) -> None:
+    shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
+    index = write_index(shard).index
+    write_index(shard, Layout(tiny_tokenizers()))
+    with pytest.raises(DocumentError, match="the index was written anew while it was in use"):
+        index.key(0)
+
+
 @pytest.mark.parametrize(
     ("members", "found"),
     [
-        ({"000009.json": b"{}"}, "found 000009.json of 2 bytes"),
+        ({"000009.json": TEXT}, f"found 000009.json of {len(TEXT)} bytes"),
         ({"000000.json": b"{   }"}, "found 000000.json of 5 bytes"),
         ({}, "found end of file header"),
     ],
@@ -185,12 +241,11 @@ def test_a_stale_index_of_the_same_size_is_found_on_reading(
     shard = write_tar(tmp_path / "train-0.tar", MEMBERS.items())
     write_index(shard)
     write_tar(shard, members.items())
-    index = read_index(shard)
     with pytest.raises(DocumentError) as caught:
-        read_document(index, index.entries[0])
+        read_members(TarFiles(), read_index(shard), 0)
     message = str(caught.value)
     assert message.startswith(
-        f"{shard}[000000].json: stale index or damaged tar: expected 000000.json of 2 bytes at byte 512, "
+        f"{shard}[000000].json: stale index or damaged tar: expected 000000.json of {len(TEXT)} bytes at byte 512, "
     )
     assert found in message
     assert f"`omni shards index {tmp_path}` writes it anew" in message

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
+import re
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +17,16 @@ import pytest
 import webdataset
 from PIL import Image as PILImage
 
-from omni.datamodules.shards.format import DocumentError, from_members
+from omni.datamodules.shards import index_file, shard_index
+from omni.datamodules.shards.damage import DocumentError
+from omni.datamodules.shards.format import from_members, to_members
 from omni.datamodules.shards.index import write_index
 from omni.datamodules.shards.reader import ShardReader
 from omni.datamodules.shards.writer import write_shards
 from omni.media import encode_flac
 from omni.sequence import Audio, Document, Image, Text
-from tests.tiny import tiny_documents, write_tar
+from omni.tokenizers.audio.arrays import npy_array
+from tests.tiny import SAMPLE_RATE, tiny_documents, tone, write_tar
 
 
 def listing(folder: Path) -> list[str]:
@@ -60,12 +67,17 @@ def test_documents_come_back_in_order(tmp_path: Path) -> None:
         "text_to_audio": 3,
         "text_to_image": 3,
     }
+    reader = ShardReader(folder)
     assert json.loads((folder / "dataset.json").read_text()) == {
-        "shards": ["shard-000000.tar", "shard-000001.tar", "shard-000002.tar"],
         "documents": 20,
         "by_source": counts,
+        "fingerprint": reader.fingerprint,
+        "layout": None,
+        "shards": [
+            {"name": f"shard-00000{n}.tar", "bytes": index.size, "documents": documents}
+            for n, (index, documents) in enumerate(zip(reader.indexes, (8, 8, 4), strict=True))
+        ],
     }
-    reader = ShardReader(folder)
     assert len(reader) == 20
     for number, document in enumerate(documents):
         assert described(reader[number]) == described(document)
@@ -115,7 +127,11 @@ def test_shards_appear_only_when_all_are_whole(tmp_path: Path) -> None:
 
     write_shards(documents(), tmp_path, per_shard=4)
     assert not any(name.endswith((".tar", ".idx", ".json")) for names in seen for name in names)
-    assert not any("partial" in name for name in listing(tmp_path))
+    assert seen[-1] == [".writing"]
+    assert listing(tmp_path) == [
+        "dataset.json",
+        *(f"shard-00000{n}.tar{suffix}" for n in range(3) for suffix in ("", ".idx")),
+    ]
 
 
 def test_a_failed_writing_leaves_the_old_shards(tmp_path: Path) -> None:
@@ -132,7 +148,8 @@ def test_a_failed_writing_leaves_the_old_shards(tmp_path: Path) -> None:
 
 
 def test_shards_of_an_earlier_writing_are_replaced(tmp_path: Path) -> None:
-    (tmp_path / "shard-000007.tar.partial").write_bytes(b"left by a crash")
+    (tmp_path / ".writing").mkdir()
+    (tmp_path / ".writing" / "000007.tar").write_bytes(b"left by a crash")
     (tmp_path / "own.txt").write_text("not ours to delete")
     write_shards(tiny_documents(8), tmp_path, per_shard=2)
     write_shards(tiny_documents(3, seed=1), tmp_path, per_shard=2)
@@ -199,32 +216,104 @@ def test_a_folder_without_shards_is_named(tmp_path: Path) -> None:
         ShardReader(tmp_path / "nowhere")
 
 
-def test_damage_is_named_by_shard_and_key(tmp_path: Path) -> None:
+def test_damage_is_named_by_shard_key_part_and_offset(tmp_path: Path) -> None:
     write_shards(tiny_documents(4), tmp_path)
     shard = tmp_path / "shard-000000.tar"
     reader = ShardReader(tmp_path)
-    offset, size = reader.indexes[0].entries[2].members["0.flac"]
+    offset, size = reader.indexes[0].entry(2).members["0.flac"]
     content = bytearray(shard.read_bytes())
-    content[offset : offset + size] = bytes(size)
+    content[offset + size // 2] ^= 4
     shard.write_bytes(content)
     with pytest.raises(DocumentError) as caught:
         reader[2]
-    assert str(caught.value).startswith(f"{shard}[000002].segments[0].file '0.flac': {size} bytes: ")
+    assert re.fullmatch(
+        rf"{shard}\[000002\]\.0\.flac: damaged, the {size} bytes at byte {offset} have crc32 \w{{8}}, "
+        r"not \w{8} as when they were indexed",
+        str(caught.value),
+    )
+    assert (caught.value.part, caught.value.offset, caught.value.kind) == ("0.flac", offset, "crc")
     assert [reader[n].key for n in (0, 1, 3)] == ["000000", "000001", "000003"]
+
+
+def test_what_was_no_good_when_it_was_indexed_is_named_too(tmp_path: Path) -> None:
+    head = {"version": 1, "segments": [{"type": "image", "file": "0.png", "width": 1, "height": 1}]}
+    members = [("a.json", json.dumps(head).encode()), ("a.0.png", b"no picture")]
+    shard = write_tar(tmp_path / "theirs.tar", members)
+    write_index(shard)
+    with pytest.raises(DocumentError) as caught:
+        ShardReader(tmp_path)[0]
+    assert str(caught.value).startswith(f"{shard}[a].segments[0].file '0.png': 10 bytes: not a picture")
+    assert (caught.value.part, caught.value.offset, caught.value.kind) == ("0.png", 1536, "decode")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.part, again.offset) == (str(caught.value), "0.png", 1536)
 
 
 def test_a_shard_cut_off_while_it_is_read_is_named(tmp_path: Path) -> None:
     write_shards(tiny_documents(4), tmp_path)
     reader = ShardReader(tmp_path)
     shard = tmp_path / "shard-000000.tar"
-    offset, size = reader.indexes[0].entries[3].members["json"]
+    offset, size = reader.indexes[0].entry(3).members["json"]
     shard.write_bytes(shard.read_bytes()[: offset + 10])
     with pytest.raises(DocumentError) as caught:
         reader[3]
-    assert str(caught.value) == f"{shard}[000003].json: truncated, 10 of {size} bytes"
+    assert str(caught.value) == f"{shard}[000003].json: truncated, 10 of {size} bytes at byte {offset}"
 
 
-def test_json_may_stand_anywhere_and_pictures_may_be_of_any_format(tmp_path: Path) -> None:
+def test_few_files_are_open_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of shards must not run into the limit of open files."""
+    write_shards(tiny_documents(30), tmp_path, per_shard=1)
+    reader = ShardReader(tmp_path)
+    reader.files.most = 3
+    monkeypatch.setattr(index_file, "map_index", lru_cache(3)(index_file.map_index.__wrapped__))
+    monkeypatch.setattr(shard_index, "map_index", index_file.map_index)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert [reader[n].key for n in range(30)] == [f"{n:06d}" for n in range(30)]
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 6
+
+
+def test_a_reader_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    write_shards(tiny_documents(5), tmp_path, per_shard=2)
+    reader = ShardReader(tmp_path)
+    reader[4]
+    assert described(pickle.loads(pickle.dumps(reader))[4]) == described(tiny_documents(5)[4])
+
+
+def test_members_far_apart_are_read_one_by_one(tmp_path: Path) -> None:
+    head = json.dumps({"version": 1, "segments": [{"type": "text", "text": "a"}]}).encode()
+    members = [("a.json", head), ("__far__/x", bytes(1 << 20)), ("a.txt", b"b")]
+    write_index(write_tar(tmp_path / "theirs.tar", members))
+    assert ShardReader(tmp_path).members(0) == {"json": head, "txt": b"b"}
+
+
+def test_codes_are_kept_with_their_codec(tmp_path: Path) -> None:
+    codes = np.array([[1, 2, 3], [4, 5, 65535]])
+    clip = Audio(tone(1, 0.08), SAMPLE_RATE, codes)
+    write_shards([Document((clip,), key="a")], tmp_path, codec="ours")
+    members = ShardReader(tmp_path).members(0)
+    assert sorted(members) == ["0.flac", "0.npy", "json"]
+    assert npy_array(members["0.npy"]).dtype == np.uint16
+    entry = json.loads(members["json"])["segments"][0]
+    names = ("codes", "frames", "codebooks", "codec")
+    assert [entry[name] for name in names] == ["0.npy", 2, 3, "ours"]
+    (same,), (other,) = (ShardReader(tmp_path, codec)[0].segments for codec in ("ours", "theirs"))
+    assert isinstance(same, Audio) and same.codes is not None and same.codes.tolist() == codes.tolist()
+    assert isinstance(other, Audio) and other.codes is None
+    with pytest.raises(DocumentError, match="codes from 0 to 65536, a shard keeps 0 to 65535"):
+        to_members(Document((replace(clip, codes=np.array([[0, 65536]])),)), "ours")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_json_may_stand_anywhere_in_its_group(tmp_path: Path, place: int) -> None:
+    (document,) = tiny_documents(8)[7:]
+    head, *media = sorted(to_members(document).items(), key=lambda member: member[0] != "json")
+    members = [*media[:place], head, *media[place:]]
+    write_index(
+        write_tar(tmp_path / "theirs.tar", [(f"{document.key}.{name}", data) for name, data in members])
+    )
+    assert described(ShardReader(tmp_path)[0]) == described(document)
+
+
+def test_pictures_may_be_of_any_format(tmp_path: Path) -> None:
     """Shards that other programs wrote: JPEG, JSON first, only what is needed."""
     buffer = io.BytesIO()
     PILImage.new("L", (6, 4), 128).save(buffer, format="JPEG")

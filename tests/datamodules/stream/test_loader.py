@@ -1,130 +1,276 @@
-"""The loader: the plan's steps whatever the ranks and workers, and on from any step."""
+"""The loader: one order whatever the workers and ranks, and on from any step under others."""
 
 from __future__ import annotations
 
+import json
+import os
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
-from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from omni.datamodules.shards.writer import write_shards
-from omni.datamodules.stream.loader import PlannedBatches, PlannedLoader
-from omni.datamodules.stream.plan import Plan, PlanConfig
-from omni.datamodules.stream.store import SequenceStore
-from omni.layout import Layout
-from omni.sequence import OmniBatch
-from tests.tiny import tiny_documents, tiny_tokenizers
+from omni.datamodules.stream.loader import PlannedBatches, PlannedLoader, Share, Split
+from omni.datamodules.stream.plan import Plan
+from omni.datamodules.stream.plan_config import PlanConfig
+from omni.datamodules.stream.weights import MixtureConfig
+from omni.sequence import Sequence
+from tests.datamodules.stream.tables import EveryFive, pieces_in, random_table
 
-CONFIG = PlanConfig(row_length=100, global_rows=4, window=12, seed=5)
-BATCHES = 7
-"""Batches of the whole run: with 24 documents in about 6 rows an epoch, they cover several epochs."""
+TABLES = {"web": random_table(60, 0, 1, 30), "books": random_table(9, 1, 10, 20)}
+"""Web has documents over a row of 20, which are split."""
+CONFIG = PlanConfig(
+    row_length=20,
+    global_rows=4,
+    window=17,
+    run=4,
+    seed=5,
+    too_long="split",
+    mixture=MixtureConfig(weights={0: {"web": 0.6, "books": 0.4}, 5: {"web": 0.2, "books": 0.8}}),
+)
+STEPS = 10
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("shards")
-    write_shards(tiny_documents(24), folder, per_shard=10)
-    return folder
+class Numbered:
+    """A store whose documents are their own numbers: each position holds 100 x document + position."""
+
+    def __init__(self, name: str) -> None:
+        self.lengths = TABLES[name].lengths
+
+    def __getitem__(self, number: int) -> Sequence:
+        length = int(self.lengths[number])
+        zeros = np.zeros(length, np.int64)
+        return Sequence(
+            modality=zeros.astype(np.uint8),
+            text_ids=100 * number + np.arange(length),
+            coords=np.zeros((length, 3), np.int64),
+            loss=zeros.astype(bool),
+            patches=np.zeros((0, 4), np.float32),
+            codes=np.zeros((0, 2), np.int64),
+            key=str(number),
+        )
+
+
+@dataclass(frozen=True)
+class Got:
+    """A batch as these tests see it: the number of each row and what is in it, and who fetched it."""
+
+    rows: tuple[tuple[int, tuple[int, ...]], ...]
+    targets: tuple[int, ...]
+    positions: int
+    process: int
+
+
+def collated(rows: list[list[Sequence]], share: Share) -> Got:
+    contents = [tuple(n for sequence in row for n in sequence.text_ids.tolist()) for row in rows]
+    return Got(tuple(zip(share.numbers, contents, strict=True)), share.targets, share.positions, os.getpid())
+
+
+def plan_of(once: bool = False) -> Plan:
+    cuts = {name: EveryFive(table) for name, table in TABLES.items()}
+    return Plan(TABLES, CONFIG, cuts, once)
+
+
+def loader_of(
+    rank: int = 0, world: int = 1, batch_rows: int = 1, workers: int = 0, once: bool = False
+) -> PlannedLoader[Got]:
+    plan = plan_of(once)
+    batches = PlannedBatches([Numbered(name) for name in TABLES], collated)
+    split = Split(batch_rows=batch_rows, rank=rank, world=world)
+    return PlannedLoader(plan, batches, split, plan.length() if once else STEPS, workers)
 
 
 @cache
-def store(folder: Path, cached: bool) -> SequenceStore:
-    return SequenceStore(folder, Layout(tiny_tokenizers()), cached, max_damaged=0.0)
+def expected(once: bool = False) -> list[tuple[tuple[int, tuple[int, ...]], ...]]:
+    """Rows step by step, straight from the plan and the stores."""
+    stores = [Numbered(name) for name in TABLES]
+    plan = plan_of(once)
+    return [
+        tuple(
+            (
+                step.number * CONFIG.global_rows + number,
+                tuple(
+                    n for p in row for n in stores[p.source][p.document].text_ids[p.start : p.stop].tolist()
+                ),
+            )
+            for number, row in enumerate(pieces_in(step))
+        )
+        for step, _ in islice(plan.steps(), plan.length() if once else STEPS)
+    ]
 
 
-def batches_of(
-    folder: Path, batch_rows: int = 4, rank: int = 0, world: int = 1, cached: bool = True
-) -> PlannedBatches:
-    documents = store(folder, cached)
-    return PlannedBatches(documents, Plan(documents.table, CONFIG), batch_rows, rank, world)
+def by_step(ranks: list[list[Got]]) -> list[tuple[tuple[int, tuple[int, ...]], ...]]:
+    """What all ranks got, step by step, each row at the place that its number names."""
+    counts = {len(batches) for batches in ranks}
+    assert len(counts) == 1, f"ranks have different numbers of batches: {counts}"
+    rows = [row for batches in zip(*ranks, strict=True) for got in batches for row in got.rows]
+    size = CONFIG.global_rows
+    steps = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return [tuple(sorted(step, key=lambda row: row[0])) for step in steps]
 
 
-def loader_of(folder: Path, workers: int = 0, cached: bool = True) -> PlannedLoader:
-    return PlannedLoader(batches_of(folder, cached=cached), BATCHES, workers)
+SPLITS = [(1, 4), (1, 2), (1, 1), (2, 2), (2, 1), (4, 1)]
+"""Ranks, and rows of a batch."""
 
 
-def assert_same(first: list[OmniBatch], second: list[OmniBatch]) -> None:
-    assert [batch.keys for batch in first] == [batch.keys for batch in second]
-    for one, other in zip(first, second, strict=True):
-        assert (one.lengths, one.step_positions) == (other.lengths, other.step_positions)
-        for name in ("modality", "text_ids", "coords", "loss", "patches", "codes", "targets"):
-            assert torch.equal(getattr(one, name), getattr(other, name)), name
+@pytest.mark.parametrize(("world", "batch_rows"), SPLITS)
+def test_ranks_and_accumulated_batches_share_the_plan_s_steps(world: int, batch_rows: int) -> None:
+    """Each row goes to one batch of one rank, and all know what the whole step holds."""
+    ranks = [list(loader_of(rank, world, batch_rows)) for rank in range(world)]
+    assert by_step(ranks) == expected()
+    steps = [step for step, _ in islice(plan_of().steps(), STEPS)]
+    for batches in ranks:
+        assert len(batches) == len(loader_of(0, world, batch_rows)) == STEPS * 4 // (world * batch_rows)
+        for number, got in enumerate(batches):
+            step = steps[number // (len(batches) // STEPS)]
+            assert (got.targets, got.positions) == (step.targets, step.positions)
+            assert len(got.rows) == batch_rows
 
 
-def test_batches_are_the_plan_s_steps(folder: Path) -> None:
-    plan = Plan(store(folder, True).table, CONFIG)
-    found = list(loader_of(folder))
-    assert len(found) == len(loader_of(folder)) == BATCHES
-    for number, batch in enumerate(found):
-        step = plan.step(number)
-        keys = [f"{document:06d}" for row in step.rows for document in row]
-        assert [key for key in batch.keys if key] == keys
-        assert batch.modality.shape == (4, 100)
-        assert sum(batch.lengths) == 400
-        assert batch.targets.tolist() == list(step.targets)
-        assert batch.step_positions == step.positions == int(batch.real.sum())
+@pytest.mark.parametrize(("workers", "world"), [(w, r) for w in (0, 1, 2, 3) for r in (1, 2, 4)])
+def test_one_order_for_all_workers_and_ranks(workers: int, world: int) -> None:
+    """Batches as they come, never sorted, are those of the main process."""
+    found = [list(loader_of(rank, world, workers=workers)) for rank in range(world)]
+    alone = [list(loader_of(rank, world)) for rank in range(world)]
+    assert [[got.rows for got in batches] for batches in found] == [
+        [got.rows for got in batches] for batches in alone
+    ]
+    assert by_step(found) == expected()
+    processes = {got.process for batches in found for got in batches}
+    assert (os.getpid() in processes) == (workers == 0)
+    assert len(processes) == max(1, workers) * (world if workers else 1)
 
 
-@pytest.mark.parametrize(("world", "batch_rows"), [(1, 4), (1, 2), (1, 1), (2, 2), (2, 1), (4, 1)])
-def test_ranks_and_accumulated_batches_share_one_global_step(
-    folder: Path, world: int, batch_rows: int
-) -> None:
-    """Each row of a step goes to one rank and one batch, and all know the targets of the whole step."""
-    ranks = [batches_of(folder, batch_rows, rank, world) for rank in range(world)]
-    per_step = ranks[0].batches_per_step
-    assert per_step * batch_rows * world == CONFIG.global_rows
-    for number in range(3):
-        step = Plan(store(folder, True).table, CONFIG).step(number)
-        shares = [rank[number * per_step + part] for part in range(per_step) for rank in ranks]
-        keys = [key for share in shares for key in share.keys if key]
-        assert keys == [f"{document:06d}" for row in step.rows for document in row]
-        assert all(share.targets.tolist() == list(step.targets) for share in shares)
-        assert all(share.step_positions == step.positions for share in shares)
-        assert sum(int(share.real.sum()) for share in shares) == step.positions
+def resumed(state: dict[str, Any], world: int, workers: int, batch_rows: int) -> list[list[Got]]:
+    found = []
+    for rank in range(world):
+        loader = loader_of(rank, world, batch_rows, workers)
+        loader.load_state_dict(state)
+        assert {**loader.state_dict(), "batches_per_step": 0} == {**state, "batches_per_step": 0}
+        found.append(list(loader))
+        assert loader.state_dict()["step"] == STEPS
+    return found
 
 
-def test_rows_that_cannot_be_split_are_an_error(folder: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"data\.plan\.global_rows 4 must be a multiple of data\.batch_rows 1 x 3 ranks"
-    ):
-        batches_of(folder, batch_rows=1, world=3)
-
-
-@pytest.mark.parametrize("cached", [False, True])
-def test_workers_change_nothing(folder: Path, cached: bool) -> None:
-    assert_same(list(loader_of(folder, workers=2, cached=cached)), list(loader_of(folder)))
+def test_stopped_at_every_step_it_goes_on_with_other_workers_and_ranks() -> None:
+    """Inside windows and around the change of weights at step 5: nothing lost, nothing twice, equal counters."""
+    end = loader_of()
+    list(end)
+    inside = 0
+    for stop in range(STEPS + 1):
+        world, batch_rows = SPLITS[stop % len(SPLITS)]
+        before, states = [], []
+        for rank in range(world):
+            loader = loader_of(rank, world, batch_rows, workers=2 if stop in (3, 6) else 0)
+            before.append(list(islice(loader, stop * loader.batches_per_step)))
+            states.append(json.loads(json.dumps(loader.state_dict())))
+        assert all(state == states[0] for state in states), "equal on all ranks"
+        assert len(json.dumps(states[0])) < 1024
+        assert states[0]["step"] == stop and states[0]["batch"] == 0
+        inside += states[0]["row"] > 0
+        then_world, then_rows = SPLITS[(stop + 2) % len(SPLITS)]
+        after = resumed(states[0], then_world, (0, 1, 0, 3, 0)[stop % 5], then_rows)
+        assert by_step(before) + by_step(after) == expected(), stop
+        last = loader_of()
+        last.load_state_dict(states[0])
+        list(last)
+        assert last.state_dict() == end.state_dict(), "mixture counters are equal"
+    assert inside > 2
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_resumed_at_any_batch_it_goes_on_as_if_never_stopped(folder: Path, workers: int) -> None:
-    whole = list(loader_of(folder))
-    for stop in range(BATCHES + 1):
-        first = loader_of(folder, workers if stop == 3 else 0)
-        before = list(islice(first, stop))
-        state = first.state_dict()
-        assert state == {"taken": stop}
-        second = loader_of(folder, workers)
-        second.load_state_dict(state)
-        assert second.state_dict() == state
-        after = list(second)
-        assert_same(before + after, whole)
-        assert second.state_dict() == {"taken": BATCHES}
+def test_stopped_between_accumulated_batches(workers: int) -> None:
+    whole = [got.rows for got in loader_of(world=2, batch_rows=1)]
+    for stop in (1, 7, 11):
+        loader = loader_of(world=2, batch_rows=1, workers=workers)
+        before = [got.rows for got in islice(loader, stop)]
+        state = loader.state_dict()
+        assert (state["step"], state["batch"]) == (stop // 2, 1)
+        again = loader_of(world=2, batch_rows=1)
+        again.load_state_dict(state)
+        assert before + [got.rows for got in again] == whole
+    other = loader_of(world=1, batch_rows=1)
+    message = r"saved inside step 5, after 1 of 2 batches; a step has 4 now\. Resume with as many ranks"
+    with pytest.raises(ValueError, match=message):
+        other.load_state_dict(state)
 
 
-def test_every_iteration_begins_at_the_first_batch(folder: Path) -> None:
+def test_what_was_sent_ahead_is_not_counted() -> None:
+    loader = loader_of(workers=3)
+    iterator = iter(loader)
+    for number in range(9):
+        assert (loader.state_dict()["step"], loader.state_dict()["batch"]) == divmod(number, 4)
+        next(iterator)
+
+
+def test_every_iteration_begins_at_the_first_batch() -> None:
     """Lightning never finishes an iterator whose length it knows, and its sanity check stops after two batches."""
-    loader = loader_of(folder)
-    whole = list(loader)
-    for stop in (2, BATCHES, 3):
-        assert_same(list(islice(loader, stop)), whole[:stop])
-    loader.load_state_dict({"taken": 5})
-    assert_same(list(loader), whole[5:])
-    assert_same(list(loader), whole)
+    loader = loader_of()
+    whole = [got.rows for got in loader]
+    for stop in (2, len(whole), 3):
+        assert [got.rows for got in islice(loader, stop)] == whole[:stop]
+    other = loader_of()
+    list(islice(other, 20))
+    loader.load_state_dict(other.state_dict())
+    assert [got.rows for got in loader] == whole[20:]
+    assert [got.rows for got in loader] == whole
 
 
-def test_iterating_draws_no_random_numbers(folder: Path) -> None:
+def test_workers_hold_no_plan() -> None:
+    """What is sent to them are the stores and the pieces of each batch."""
+    assert set(vars(loader_of().batches)) == {"stores", "collate"}
+
+
+def test_iterating_draws_no_random_numbers() -> None:
     before = torch.get_rng_state()
-    list(loader_of(folder))
+    list(loader_of())
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# ------------------------------------------------------------------ validation
+
+
+@pytest.mark.parametrize(("world", "batch_rows"), SPLITS)
+def test_validation_sees_each_document_once_on_any_number_of_ranks(world: int, batch_rows: int) -> None:
+    """Rows without documents fill up the last step, so all ranks have as many batches."""
+    ranks = [list(loader_of(rank, world, batch_rows, once=True)) for rank in range(world)]
+    assert by_step(ranks) == expected(once=True)
+    contents = [n for batches in ranks for got in batches for _, row in got.rows for n in row]
+    all_positions = [
+        100 * n + at
+        for table in TABLES.values()
+        for n, length in enumerate(table.lengths.tolist())
+        for at in range(length)
+    ]
+    assert sorted(contents) == sorted(all_positions)
+
+
+def test_a_batch_without_documents_has_an_empty_sequence() -> None:
+    """Which knows the widths of patches and codes."""
+    seen: list[list[list[Sequence]]] = []
+    batches: PlannedBatches[None] = PlannedBatches([Numbered("web")], lambda rows, share: seen.append(rows))
+    config = PlanConfig(row_length=400, global_rows=4, window=100)
+    plan = Plan({"web": random_table(3, 0, 5, 9)}, config, once=True)
+    assert plan.length() == 1
+    for rank in range(4):
+        list(PlannedLoader(plan, batches, Split(batch_rows=1, rank=rank, world=4), 1))
+    lengths = sorted([[len(sequence) for sequence in row] for row in rows] for rows in seen)
+    assert lengths[:3] == [[[0]]] * 3 and len(lengths[3][0]) == 3
+    empty = next(rows[0][0] for rows in seen if len(rows[0]) == 1)
+    assert (empty.patches.shape, empty.codes.shape) == ((0, 4), (0, 2))
+
+
+def test_rows_that_cannot_be_split_are_an_error() -> None:
+    message = r"data\.plan\.global_rows 4 must be a multiple of data\.batch_rows 1 x 3 ranks"
+    with pytest.raises(ValueError, match=message):
+        loader_of(world=3)
+
+
+def test_a_state_of_another_plan_is_an_error() -> None:
+    loader = loader_of()
+    loader.plan.config = replace(CONFIG, seed=6)
+    with pytest.raises(ValueError, match=r"data\.plan\.seed was 5, is 6"):
+        loader.load_state_dict(loader_of().state_dict())

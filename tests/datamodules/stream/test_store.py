@@ -12,7 +12,8 @@ import torch
 from omni.datamodules.shards.index import write_index
 from omni.datamodules.shards.reader import ShardReader
 from omni.datamodules.shards.writer import write_shards
-from omni.datamodules.stream.plan import Plan, PlanConfig
+from omni.datamodules.stream.plan import Plan
+from omni.datamodules.stream.plan_config import PlanConfig
 from omni.datamodules.stream.store import SequenceStore
 from omni.layout import Layout
 from omni.media import encode_flac
@@ -80,8 +81,9 @@ def test_damaged_documents_are_set_aside_and_the_rest_is_used(tmp_path: Path) ->
     ]
     assert all(line["error"].startswith(f"{line['shard']}[{line['key']}].json: not JSON") for line in lines)
     assert np.flatnonzero(store.table.lengths == 0).tolist() == [2, 3, 9]
-    plan = Plan(store.table, PlanConfig(row_length=80))
-    assert sorted(n for row in plan.epoch_rows(0) for n in row) == [0, 1, 4, 5, 6, 7, 8]
+    plan = Plan({"train": store.table}, PlanConfig(row_length=80), once=True)
+    rows = [row for step, _ in plan.steps() for row in step.rows]
+    assert sorted(np.concatenate(rows)[:, 1].tolist()) == [0, 1, 4, 5, 6, 7, 8]
 
 
 def test_too_much_damage_is_an_error_that_names_the_first(tmp_path: Path) -> None:

@@ -1,0 +1,168 @@
+"""What all importers do alike: rows of a source become documents, those that can't be used are set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from omni.datamodules.quarantine import Quarantine
+from omni.datamodules.shards.damage import DocumentError
+from omni.datamodules.shards.fields import parse_json
+from omni.datamodules.shards.writer import check_key
+from omni.media import MediaError
+from omni.sequence import Document
+
+SET_ASIDE_FILE = "not_imported.jsonl"
+
+Content = TypeVar("Content")
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Is told how far an importer is, in steps of any one kind: bytes, rows or files."""
+
+    def expect(self, steps: int) -> None:
+        """How many steps there are in all; told once, before the first of them."""
+
+    def advance(self, steps: int) -> None:
+        """So many more are done."""
+
+
+@dataclass(frozen=True)
+class Row(Generic[Content]):
+    """One row of a source: what a document is made of."""
+
+    file: Path
+    place: str
+    """Where in the file it stands: a line number, a row number, a key. Or, for one file a row, its name."""
+    content: Content | DocumentError
+    """An error where the row can't even be read."""
+    steps: int = 1
+    """Of the progress."""
+
+    @property
+    def where(self) -> str:
+        """File and place, for messages."""
+        return f"{self.file}:{self.place}"
+
+
+def documents_from(
+    rows: Iterable[Row[Content]],
+    make: Callable[[Row[Content], Content], Document],
+    aside: Quarantine,
+    progress: Progress,
+) -> Iterator[Document]:
+    """The documents of the rows, in order; each key once.
+
+    Args:
+        rows: the source.
+        make: makes a document of a row and its content; a ``DocumentError`` or ``MediaError`` where it can't.
+        aside: takes the rows that can't be used; its limit is checked at the end.
+        progress: is told the steps of each row.
+
+    Raises:
+        ValueError: too many rows can't be used.
+    """
+    places: dict[str, str] = {}
+    count = 0
+    for row in rows:
+        count += 1
+        progress.advance(row.steps)
+        listed = len(aside.lines)
+        try:
+            if isinstance(row.content, DocumentError):
+                raise row.content
+            document = make(row, row.content)
+            if document.key in places:
+                raise DocumentError(f"key {document.key!r} is also that of {places[document.key]}")
+        except (DocumentError, MediaError) as error:
+            aside.add(str(row.file), row.place, DocumentError(f"{row.where}: {error}"))
+            continue
+        count += len(aside.lines) - listed  # pictures that ``make`` left out of a page
+        places[document.key] = row.where
+        yield document
+    aside.close(count)
+
+
+def key_from(name: str) -> str:
+    """A source's own name for a row as a key: dots and what can't be printed become ``_``.
+
+    Raises:
+        DocumentError: nothing is left of it that could be a key.
+    """
+    key = "".join("_" if letter == "." or not letter.isprintable() else letter for letter in name.strip("/ "))
+    check_key(key)
+    return key
+
+
+def files_in(source: Path, *suffixes: str) -> list[Path]:
+    """``source`` itself, or the files with one of these suffixes (``.jsonl``) below it, in order of their names.
+
+    Raises:
+        ValueError: no such path, or no such files there.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise ValueError(
+            f"{source}: no such file or folder; expected files *{', *'.join(suffixes)} or their folder"
+        )
+    files = sorted(path for path in source.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    if not files:
+        raise ValueError(f"{source}: no files *{', *'.join(suffixes)} in this folder")
+    return files
+
+
+def key_prefix(file: Path, source: Path) -> str:
+    """What the keys of a file's rows begin with: its path below ``source``, without its suffix."""
+    return (file.relative_to(source) if file != source else Path(file.name)).with_suffix("").as_posix()
+
+
+def json_lines(files: list[Path], progress: Progress) -> Iterator[Row[dict[str, Any]]]:
+    """The JSON objects of JSONL files, a row each, placed by their line numbers; blank lines are passed over."""
+    progress.expect(sum(file.stat().st_size for file in files))
+    for path in files:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    progress.advance(len(line))
+                    continue
+                yield Row(path, str(number), _object(line), len(line))
+
+
+def _object(line: bytes) -> dict[str, Any] | DocumentError:
+    try:
+        return parse_json(line, "this line")
+    except DocumentError as error:
+        return error
+
+
+def unicode_text(value: Any, name: str) -> str:
+    """``value``, where it is text, possibly empty.
+
+    Raises:
+        DocumentError: it is none, or can't be written as UTF-8; says that it should be ``name``.
+    """
+    if not isinstance(value, str):
+        raise DocumentError(
+            f"no {name}" if value is None else f"{name}: expected a string, got {value!r:.60}"
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise DocumentError(f"{name}: not Unicode text ({error})") from error
+    return value
+
+
+def text_of(value: Any, name: str) -> str:
+    """``value``, where it is text that says something; space at its ends is cut off.
+
+    Raises:
+        DocumentError: it is no text, or empty; says that it should be ``name``.
+    """
+    text = unicode_text(value, name).strip()
+    if not text:
+        raise DocumentError(f"{name} is empty")
+    return text

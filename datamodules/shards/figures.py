@@ -1,0 +1,154 @@
+"""Figures of a folder of shards, read off the indexes: what it holds, by source and modality, and how long it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omni.datamodules.shards.dataset import data_fingerprint, documents_by_source, layout_of
+from omni.datamodules.shards.scan import shards_in
+from omni.datamodules.shards.shard_index import ShardIndex, read_index
+from omni.modality import MODALITIES
+
+LONGEST = 10
+"""Documents that are named for their length."""
+BINS = 32
+"""Bin ``b`` of the histogram holds lengths from 2**(b - 1) to 2**b - 1; bin 0 those of 0 positions."""
+
+
+@dataclass(frozen=True)
+class Long:
+    """One of the longest documents."""
+
+    positions: int
+    shard: str
+    key: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Positions and targets of measured documents."""
+
+    layout: str
+    """Fingerprint of the layout that measured."""
+    positions: dict[str, int]
+    """By modality."""
+    targets: dict[str, int]
+    by_source: dict[str, dict[str, dict[str, int]]]
+    """``positions`` and ``targets`` by modality of each source."""
+    unmeasured: int
+    """Documents of 0 positions: those that are no good."""
+    histogram: dict[str, int]
+    """Documents by range of positions, such as ``"64-127"``."""
+    longest: list[Long]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a folder of shards holds."""
+
+    shards: int
+    documents: int
+    parts: int
+    tar_bytes: int
+    content_bytes: int
+    """Of the members, without the tar's headers and padding."""
+    fingerprint: str
+    by_source: dict[str, int]
+    lengths: Lengths | None
+    """``None`` where the shards are not measured, or not all by one layout."""
+
+    def json(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return asdict(self)
+
+
+def shard_figures(folder: Path, report: Callable[[], None] = lambda: None) -> Figures:
+    """Figures of a folder; ``report`` is called after each shard.
+
+    Raises:
+        DocumentError: no shards there, or an index is missing or stale.
+    """
+    indexes = [read_index(shard) for shard in shards_in(folder)]
+    layout = layout_of(indexes)
+    total = _Totals()
+    content_bytes = 0
+    for index in indexes:
+        content_bytes += int(index.arrays.parts["size"].sum())
+        if layout is not None:
+            total.add(index)
+        report()
+    return Figures(
+        shards=len(indexes),
+        documents=sum(map(len, indexes)),
+        parts=sum(index.head.parts for index in indexes),
+        tar_bytes=sum(index.size for index in indexes),
+        content_bytes=content_bytes,
+        fingerprint=data_fingerprint(indexes),
+        by_source=documents_by_source(indexes),
+        lengths=None if layout is None else total.lengths(layout),
+    )
+
+
+class _Totals:
+    """Sums over shards."""
+
+    def __init__(self) -> None:
+        self.by_source: dict[str, np.ndarray] = {}
+        self.bins = np.zeros(BINS, np.int64)
+        self.longest: list[tuple[int, int, int]] = []
+        self.indexes: list[ShardIndex] = []
+
+    def add(self, index: ShardIndex) -> None:
+        """Count a shard."""
+        arrays = index.arrays
+        source = arrays.documents["source"][:-1]
+        columns = np.concatenate([index.positions, index.targets], axis=1)
+        for number, name in enumerate(arrays.sources):
+            sums = columns[source == number].sum(0, dtype=np.int64)
+            self.by_source[name] = self.by_source.get(name, 0) + sums
+        lengths = index.positions.sum(1, dtype=np.int64)
+        self.bins += np.bincount(np.frexp(lengths)[1], minlength=BINS)[:BINS]
+        rows = np.argsort(-lengths, kind="stable")[:LONGEST]
+        self.longest += [(-int(lengths[row]), len(self.indexes), int(row)) for row in rows]
+        self.longest = sorted(self.longest)[:LONGEST]
+        self.indexes.append(index)
+
+    def lengths(self, layout: str) -> Lengths:
+        """The sums as figures."""
+        zero = np.zeros(2 * len(MODALITIES), np.int64)
+        everything = _named(sum(self.by_source.values(), zero))
+        return Lengths(
+            layout=layout,
+            positions=everything["positions"],
+            targets=everything["targets"],
+            by_source={name: _named(sums) for name, sums in sorted(self.by_source.items())},
+            unmeasured=int(self.bins[0]),
+            histogram=_ranges(self.bins),
+            longest=[
+                Long(-length, str(found.shard), found.key(row), found.source(row))
+                for length, number, row in self.longest
+                for found in [self.indexes[number]]
+            ],
+        )
+
+
+def _named(sums: np.ndarray) -> dict[str, dict[str, int]]:
+    names, half = [modality.name for modality in MODALITIES], len(MODALITIES)
+    return {
+        name: dict(zip(names, column.tolist(), strict=True))
+        for name, column in (("positions", sums[:half]), ("targets", sums[half:]))
+    }
+
+
+def _ranges(bins: np.ndarray) -> dict[str, int]:
+    """The bins from the first to the last that hold something, but for bin 0."""
+    filled = np.flatnonzero(bins[1:]) + 1
+    if not len(filled):
+        return {}
+    return {f"{1 << (b - 1)}-{(1 << b) - 1}": int(bins[b]) for b in range(filled[0], filled[-1] + 1)}
