@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import lightning
 from rich import print as rich_print
@@ -52,17 +53,20 @@ class OmniDataModule(lightning.LightningDataModule):
         self.stores: dict[str, SequenceStore] = {}
 
     def setup(self, stage: str) -> None:
-        """Read and measure the shards."""
+        """Read and measure the shards, and print their size."""
         layout = Layout(Tokenizers.load(self.tokenizers_folder))
         for folder in (self.train_folder, self.val_folder):
             if folder is not None and folder not in self.stores:
                 workers = max(self.workers, min(2, os.cpu_count() or 1))
                 self.stores[folder] = SequenceStore(folder, layout, self.cache, self.max_damaged, workers)
-        table = self.stores[self.train_folder].table
+                self._print_size(folder)
+
+    def _print_size(self, folder: str) -> None:
+        table = self.stores[folder].table
         plan = Plan(table, self.plan_config)
         too_long = int((table.lengths > self.plan_config.row_length).sum())
         rich_print(
-            f"[dim]{self.train_folder}: {len(plan.usable)} documents, {table.lengths[plan.usable].sum():,} positions, "
+            f"[dim]{folder}: {len(plan.usable)} documents, {table.lengths[plan.usable].sum():,} positions, "
             f"rows {plan.fill():.1%} full"
             + (
                 f"; {too_long} documents over {self.plan_config.row_length} positions left out"
@@ -77,27 +81,28 @@ class OmniDataModule(lightning.LightningDataModule):
         trainer = self.trainer
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         batches = PlannedBatches(store, Plan(store.table, config), self.batch_rows, rank, world)
-        if trainer and trainer.training and trainer.accumulate_grad_batches != batches.batches_per_step:
-            raise ValueError(
-                f"data.plan.global_rows {config.global_rows} = {self.batch_rows} rows x {world} ranks x "
-                f"{batches.batches_per_step} batches, so set trainer.accumulate_grad_batches to "
-                f"{batches.batches_per_step}, got {trainer.accumulate_grad_batches}"
-            )
         length = min(steps * batches.batches_per_step, ENDLESS)
-        return PlannedLoader(
-            batches, length, self.workers, pin_memory=bool(trainer and trainer.num_devices > 1)
-        )
+        return PlannedLoader(batches, length, self.workers)
 
     def train_dataloader(self) -> PlannedLoader:
         """The whole run as one pass: the plan goes through epochs of the data by itself."""
         steps = self.trainer.max_steps if self.trainer and self.trainer.max_steps > 0 else ENDLESS
-        return self._loader(self.train_folder, self.plan_config, steps)
+        loader = self._loader(self.train_folder, self.plan_config, steps)
+        rows, count = self.plan_config.global_rows, loader.batches.batches_per_step
+        if self.trainer and self.trainer.accumulate_grad_batches != count:
+            raise ValueError(
+                f"data.plan.global_rows {rows} = {self.batch_rows} rows x {loader.batches.world} ranks x {count} "
+                f"batches, so set trainer.accumulate_grad_batches to {count}, "
+                f"got {self.trainer.accumulate_grad_batches}"
+            )
+        return loader
 
     def val_dataloader(self) -> PlannedLoader | list[PlannedLoader]:
         """The first rows of the validation plan, the same at every validation."""
         if self.val_folder is None:
             return []
-        config = self.plan_config
+        world = self.trainer.world_size if self.trainer else 1
+        config = replace(self.plan_config, global_rows=self.batch_rows * world)  # nothing is accumulated
         epoch_rows = len(Plan(self.stores[self.val_folder].table, config).epoch_rows(0))
         steps = max(1, min(self.val_rows, epoch_rows) // config.global_rows)
         return self._loader(self.val_folder, config, steps)

@@ -183,7 +183,7 @@ def _codes(
     try:
         content = media(name)
         codes_FK = npy_array(content if isinstance(content, bytes) else content.read_bytes())
-    except (ValueError, EOFError, OSError) as error:  # numpy raises them all for damaged files
+    except (ValueError, OSError) as error:
         raise DocumentError(f"{where}.codes {name!r}: {error}") from error
     if codes_FK.ndim != 2 or codes_FK.dtype.kind not in "iu":
         raise DocumentError(

@@ -47,8 +47,8 @@ class PlannedLoader:
     Each iteration begins with the first batch, but for the one after ``load_state_dict``.
     """
 
-    def __init__(self, batches: PlannedBatches, length: int, workers: int, pin_memory: bool = False) -> None:
-        self.batches, self.length, self.workers, self.pin_memory = batches, length, workers, pin_memory
+    def __init__(self, batches: PlannedBatches, length: int, workers: int) -> None:
+        self.batches, self.length, self.workers = batches, length, workers
         self.taken = self._start = 0
 
     def __len__(self) -> int:
@@ -61,7 +61,6 @@ class PlannedLoader:
             batch_size=None,
             sampler=range(self.taken, self.length),
             num_workers=self.workers,
-            pin_memory=self.pin_memory,
             generator=Generator(),  # or it would draw a number from the global one
         )
         for batch in loader:
@@ -69,9 +68,19 @@ class PlannedLoader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Batches yielded so far."""
-        return {"taken": self.taken}
+        """Batches yielded so far, and how many of them make a step."""
+        return {"taken": self.taken, "batches_per_step": self.batches.batches_per_step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on behind the batches that ``state`` counts."""
+        """Go on behind the batches that ``state`` counts.
+
+        Raises:
+            ValueError: it counts other batches than these, so the place in the data would be wrong.
+        """
+        now = self.batches.batches_per_step
+        if (then := state.get("batches_per_step", now)) != now:
+            raise ValueError(
+                f"the checkpoint is of a run with {then} batches a step on each rank, but now there are {now}: "
+                f"keep data.plan.global_rows, and data.batch_rows x ranks, as they were"
+            )
         self.taken = self._start = state["taken"]

@@ -104,13 +104,13 @@ def test_resumed_at_any_batch_it_goes_on_as_if_never_stopped(folder: Path, worke
         first = loader_of(folder, workers if stop == 3 else 0)
         before = list(islice(first, stop))
         state = first.state_dict()
-        assert state == {"taken": stop}
+        assert state["taken"] == stop
         second = loader_of(folder, workers)
         second.load_state_dict(state)
         assert second.state_dict() == state
         after = list(second)
         assert_same(before + after, whole)
-        assert second.state_dict() == {"taken": BATCHES}
+        assert second.state_dict()["taken"] == BATCHES
 
 
 def test_every_iteration_begins_at_the_first_batch(folder: Path) -> None:
@@ -128,3 +128,9 @@ def test_iterating_draws_no_random_numbers(folder: Path) -> None:
     before = torch.get_rng_state()
     list(loader_of(folder))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_state_of_other_batches_a_step_is_refused(folder: Path) -> None:
+    state = PlannedLoader(batches_of(folder, batch_rows=2), BATCHES, 0).state_dict()
+    with pytest.raises(ValueError, match="2 batches a step on each rank, but now there are 1"):
+        loader_of(folder).load_state_dict(state)
