@@ -11,7 +11,8 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
+comma := ,
+INSTALLED := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 ifneq ($(filter --out --out=%,$(ARGS)),)
 $(error say OUT=DIR instead of ARGS="--out DIR", so that make knows where the report is)
@@ -30,7 +31,7 @@ install: $(INSTALLED) ## install omni and all that it needs into .venv
 
 demo: $(INSTALLED) ## make a corpus, train on it, evaluate, write runs/demo/report.html (about 15 minutes)
 	$(BIN)/omni demo --out $(OUT) $(ARGS)
-	@echo "The report is at $(abspath $(OUT))/report.html"
+	@test ! -e $(OUT)/report.html || echo "The report is at $(abspath $(OUT))/report.html"
 
 test: $(INSTALLED) ## run the tests that take minutes at most
 	$(BIN)/python -m pytest $(ARGS)

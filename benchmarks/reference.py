@@ -13,15 +13,18 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from omni.cli.demo.report.losses import read_losses
 from omni.cli.demo.report.plots import loss_figure
+from omni.cli.demo.run import METRICS_FILE, RUN_FILE
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-COLUMNS = ("seed 0", "seed 1", "seed 2", "recorded speech")
+RECORDED = "recorded speech"
+COLUMNS = ("seed 0", "seed 1", "seed 2", RECORDED)
 """Of README's table, behind figure, metric and target."""
-ROW = re.compile(r"^\| (?P<figure>.+?) \| `(?P<metric>\w+)` \| (?P<target>.+?) \|.*$")
+ROW = re.compile(r"^\| (?P<figure>.+?) \| `(?P<metric>\w+)` \| (?P<target>.+?) \| (?P<cells>.+) \|$")
 
 
 def main() -> None:
@@ -29,32 +32,48 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs on synthetic speech, by seed")
+    parser.add_argument("runs", nargs="*", type=Path, help="folders of runs on synthetic speech")
     parser.add_argument("--recorded", type=Path, help="folder of the run on recorded speech")
     parser.add_argument(
         "--json", type=Path, default=REFERENCE / "demo_metrics.json", help="where all figures go"
     )
     args = parser.parse_args()
-    folders = {f"seed {number}": folder for number, folder in enumerate(args.runs)}
-    if args.recorded:
-        folders["recorded speech"] = args.recorded
-    metrics = {label: json.loads((folder / "metrics.json").read_text()) for label, folder in folders.items()}
+    try:
+        runs = {folder: _described(folder) for folder in (*args.runs, args.recorded) if folder}
+    except ValueError as error:
+        parser.error(str(error))
+    folders = {
+        RECORDED if folder == args.recorded else f"seed {run['seed']}": folder for folder, run in runs.items()
+    }
+    metrics = {label: json.loads((folder / METRICS_FILE).read_text()) for label, folder in folders.items()}
     REFERENCE.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps(metrics, indent=1) + "\n")
+    known = json.loads(args.json.read_text()) if args.json.is_file() else {}
+    args.json.write_text(json.dumps(dict(sorted((known | metrics).items())), indent=1) + "\n")
     readme = ROOT / "README.md"
     lines = readme.read_text().splitlines()
     readme.write_text(
         "\n".join(_filled(line, [metrics.get(label) for label in COLUMNS]) for line in lines) + "\n"
     )
-    seeds = {label: _log(folder) for label, folder in folders.items() if label.startswith("seed")}
+    seeds = {label: folder / runs[folder]["losses"] for label, folder in folders.items() if label != RECORDED}
     for label, path in seeds.items():
         _write_losses(path, REFERENCE / f"demo_losses_{label.replace(' ', '')}.csv")
-    loss_figure(seeds, REFERENCE / "demo_losses.png")
+    if seeds:
+        loss_figure(seeds, REFERENCE / "demo_losses.png")
 
 
-def _log(folder: Path) -> Path:
-    """The newest ``metrics.csv`` of a run."""
-    return max(folder.glob("logs/version_*/metrics.csv"), key=lambda path: path.stat().st_mtime)
+def _described(folder: Path) -> dict[str, Any]:
+    """What a folder says about its run.
+
+    Raises:
+        ValueError: no finished run is there, or one at a reduced size.
+    """
+    path = folder / RUN_FILE
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; `omni demo --out {folder}` writes it when it is done")
+    run: dict[str, Any] = json.loads(path.read_text())
+    if run["reduced"]:
+        raise ValueError(f"{folder}: a reduced run ({run['reduced']}), whose figures are not the demo's")
+    return run
 
 
 def _write_losses(log: Path, out: Path) -> None:
@@ -69,11 +88,15 @@ def _write_losses(log: Path, out: Path) -> None:
 
 
 def _filled(line: str, runs: list[dict[str, float] | None]) -> str:
-    """A row of README's table with the figures of the runs; any other line as it is."""
+    """A row of README's table with the figures of the runs; cells of other runs and other lines as they are."""
     row = ROW.match(line)
     if not row:
         return line
-    cells = ["not run yet" if run is None else _cell(row["metric"], run.get(row["metric"])) for run in runs]
+    before = [cell.strip() for cell in row["cells"].split("|")]
+    cells = [
+        cell if run is None else _cell(row["metric"], run.get(row["metric"]))
+        for cell, run in zip(before, runs, strict=True)
+    ]
     return "| " + " | ".join([row["figure"], f"`{row['metric']}`", row["target"], *cells]) + " |"
 
 

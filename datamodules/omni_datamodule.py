@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import lightning
 from rich import print as rich_print
@@ -16,6 +17,8 @@ from omni.layout import Layout
 from omni.sequence import OmniBatch, Sequence
 from omni.tokenizers.bundle import Tokenizers
 
+SOURCE = "shards"
+"""Name of the only source. The order depends on it, so it is the same wherever the shards lie."""
 ENDLESS = 1_000_000_000
 """Steps of a run that has no end of its own."""
 
@@ -73,49 +76,50 @@ class OmniDataModule(lightning.LightningDataModule):
             if folder is not None and folder not in self.stores:
                 workers = max(self.workers, min(2, os.cpu_count() or 1))
                 self.stores[folder] = SequenceStore(folder, layout, self.cache, self.max_damaged, workers)
-        plan = self._plan(self.train_folder)
-        said = {"drop": "left out", "truncate": "truncated", "split": "split"}[self.plan_config.too_long]
-        for name, census in plan.census().items():
-            rich_print(
-                f"[dim]{name}: {census.usable} documents, {census.positions:,} positions, "
-                f"rows {plan.fill():.1%} full"
-                + (
-                    f"; {census.too_long} documents over {self.plan_config.row_length} positions {said}"
-                    if census.too_long
-                    else ""
-                )
-                + "[/dim]"
-            )
+                self._print_size(folder)
 
-    def _plan(self, folder: str, once: bool = False) -> Plan:
-        return Plan({folder: self.stores[folder].table}, self.plan_config, once=once)
+    def _print_size(self, folder: str) -> None:
+        plan = self._plan(folder, self.plan_config)
+        census = plan.census()[SOURCE]
+        said = {"drop": "left out", "truncate": "truncated", "split": "split"}[self.plan_config.too_long]
+        rich_print(
+            f"[dim]{folder}: {census.usable} documents, {census.positions:,} positions, "
+            f"rows {plan.fill():.1%} full"
+            + (
+                f"; {census.too_long} documents over {self.plan_config.row_length} positions {said}"
+                if census.too_long
+                else ""
+            )
+            + "[/dim]"
+        )
+
+    def _plan(self, folder: str, config: PlanConfig, once: bool = False) -> Plan:
+        return Plan({SOURCE: self.stores[folder].table}, config, once=once)
 
     def _loader(self, folder: str, plan: Plan, steps: int) -> PlannedLoader[OmniBatch]:
         trainer = self.trainer
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         split = Split(batch_rows=self.batch_rows, rank=rank, world=world)
-        pin_memory = bool(trainer and trainer.num_devices > 1)
         batches = PlannedBatches([self.stores[folder]], Collated(plan.config.row_length))
-        loader = PlannedLoader(plan, batches, split, steps, self.workers, pin_memory)
-        accumulated = loader.batches_per_step
-        if trainer and trainer.training and trainer.accumulate_grad_batches != accumulated:
-            raise ValueError(
-                f"data.plan.global_rows {plan.config.global_rows} = {self.batch_rows} rows x {world} ranks x "
-                f"{accumulated} batches, so set trainer.accumulate_grad_batches to {accumulated}, "
-                f"got {trainer.accumulate_grad_batches}"
-            )
-        return loader
+        return PlannedLoader(plan, batches, split, steps, self.workers)
 
     def train_dataloader(self) -> PlannedLoader[OmniBatch]:
         """The whole run as one pass: the plan goes through epochs of the data by itself."""
         steps = self.trainer.max_steps if self.trainer and self.trainer.max_steps > 0 else ENDLESS
-        return self._loader(self.train_folder, self._plan(self.train_folder), steps)
+        loader = self._loader(self.train_folder, self._plan(self.train_folder, self.plan_config), steps)
+        rows, count = self.plan_config.global_rows, loader.batches_per_step
+        if self.trainer and self.trainer.accumulate_grad_batches != count:
+            raise ValueError(
+                f"data.plan.global_rows {rows} = {self.batch_rows} rows x {loader.split.world} ranks x {count} "
+                f"batches, so set trainer.accumulate_grad_batches to {count}, "
+                f"got {self.trainer.accumulate_grad_batches}"
+            )
+        return loader
 
     def val_dataloader(self) -> PlannedLoader[OmniBatch] | list[PlannedLoader[OmniBatch]]:
         """The first rows of the validation documents, each of which comes once; the same at every validation."""
         if self.val_folder is None:
             return []
-        plan = self._plan(self.val_folder, once=True)
-        rows = self.plan_config.global_rows
-        steps = min(max(1, self.val_rows // rows), plan.length())
-        return self._loader(self.val_folder, plan, steps)
+        rows = self.batch_rows * (self.trainer.world_size if self.trainer else 1)  # nothing is accumulated
+        plan = self._plan(self.val_folder, replace(self.plan_config, global_rows=rows), once=True)
+        return self._loader(self.val_folder, plan, min(max(1, self.val_rows // rows), plan.length()))

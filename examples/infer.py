@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omni.evaluation.results import as_text
 from omni.inference.omni import Omni
-from omni.inference.sampling import SamplingOptions
+from omni.inference.options import SamplingOptions
 from omni.media import encode_png, read_audio, read_image, write_wav
 from omni.sequence import Audio, Image, Text
 

@@ -29,15 +29,18 @@ def load_model(path: Path | str, device: torch.device | str = "cpu") -> tuple[Om
     """The model of a checkpoint, in evaluation mode, and its tokenizers.
 
     Raises:
-        ValueError: no checkpoint there, a damaged one, or not one of this project.
+        ValueError: no checkpoint there, a damaged one, or not one of this project; no such device here.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such checkpoint file")
+    _check_device(device)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError ... for a damaged file
-        raise ValueError(f"{path}: not a readable checkpoint ({type(error).__name__}: {error})") from error
+        raise ValueError(
+            f"{path}: not a checkpoint of `omni fit` or `omni demo`, or damaged ({type(error).__name__})"
+        ) from None  # torch's own message advises weights_only=False
     if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
         raise ValueError(f"{path}: no {CHECKPOINT_KEY!r} entry, so not a checkpoint of `omni fit`")
     kept = checkpoint[CHECKPOINT_KEY]
@@ -54,6 +57,15 @@ def load_model(path: Path | str, device: torch.device | str = "cpu") -> tuple[Om
     except RuntimeError as error:  # a checkpoint of another version
         raise ValueError(f"{path}: its weights don't fit its config: {error}") from error
     return model.to(device).eval(), tokenizers
+
+
+def _check_device(device: torch.device | str) -> None:
+    """Before the file is read, which can take long."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device {str(device)!r} can't be used here: {reason}") from error
 
 
 def config_from_dict(cls: type, values: dict[str, Any], where: str) -> Any:

@@ -25,11 +25,13 @@ class Modality:
     """Control symbol that closes it."""
     media_suffix: str | None
     """Suffix of the lossless media file that a shard keeps for it."""
+    answer_suffix: str | None
+    """Suffix of the file that an answer is written to; text is printed."""
 
 
-TEXT = Modality(0, "text", None, None, None)
-IMAGE = Modality(1, "image", "<|image|>", "<|/image|>", "png")
-AUDIO = Modality(2, "audio", "<|audio|>", "<|/audio|>", "flac")
+TEXT = Modality(0, "text", None, None, None, None)
+IMAGE = Modality(1, "image", "<|image|>", "<|/image|>", "png", "png")
+AUDIO = Modality(2, "audio", "<|audio|>", "<|/audio|>", "flac", "wav")
 
 MODALITIES: tuple[Modality, ...] = (TEXT, IMAGE, AUDIO)
 

@@ -34,6 +34,10 @@ class OptimConfig:
             raise ValueError(f"model.optim.lr must be positive, got {self.lr}")
         if self.warmup_steps < 0:
             raise ValueError(f"model.optim.warmup_steps must not be negative, got {self.warmup_steps}")
+        if self.weight_decay < 0:
+            raise ValueError(f"model.optim.weight_decay must not be negative, got {self.weight_decay}")
+        if not 0 <= self.final_share <= 1:
+            raise ValueError(f"model.optim.final_share must be in [0, 1], got {self.final_share}")
         if not 0 < self.decay_share <= 1:
             raise ValueError(f"model.optim.decay_share must be in (0, 1], got {self.decay_share}")
 

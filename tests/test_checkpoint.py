@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from omni.checkpoint import CHECKPOINT_KEY, describe, load_model, vocabulary_of
 from omni.inference.omni import Omni
-from omni.inference.sampling import SamplingOptions
+from omni.inference.options import SamplingOptions
 from omni.nn.config import Vocabulary
 from omni.sequence import Text
 from tests.tiny import tiny_tokenizers
@@ -74,6 +75,8 @@ def test_vocabulary_is_what_the_tokenizers_fix() -> None:
 
 # ------------------------------------------------------------------ what is wrong is said
 
+UNREADABLE = "not a checkpoint of `omni fit` or `omni demo`, or damaged"
+
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none\.ckpt: no such checkpoint file"):
@@ -87,7 +90,7 @@ def test_a_truncated_file_is_named(
     content = trained[0].read_bytes()
     path = tmp_path / "cut.ckpt"
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match=r"cut\.ckpt: not a readable checkpoint"):
+    with pytest.raises(ValueError, match=rf"cut\.ckpt: {UNREADABLE} \(\w+Error\)$"):
         load_model(path)
 
 
@@ -110,9 +113,22 @@ class Hostile:
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({CHECKPOINT_KEY: Hostile()}, "hostile.ckpt")
-    with pytest.raises(ValueError, match=r"hostile\.ckpt: not a readable checkpoint"):
+    with pytest.raises(ValueError, match=rf"hostile\.ckpt: {UNREADABLE} \(UnpicklingError\)$") as caught:
         load_model("hostile.ckpt")
     assert not Path("harmed").exists()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "weights_only=False" not in shown, "torch's advice would run it"
+    assert "arbitrary code execution" not in shown
+
+
+@pytest.mark.parametrize("device", ["cdua", "cuda:99", torch.device("cuda:99")], ids=str)
+def test_a_device_that_is_not_there_is_named_before_the_file_is_read(
+    tmp_path: Path, device: str | torch.device
+) -> None:
+    (tmp_path / "bad.ckpt").write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"^device '{device}' can't be used here: .+$") as caught:
+        load_model(tmp_path / "bad.ckpt", device)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_setting_is_named(trained: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 import soundfile
 from PIL import Image as PILImage
 
+from omni.datamodules.shards.reader import ShardReader
 from omni.inference.omni import Omni
 from omni.media import read_image
-from omni.sequence import Image, Text
+from omni.sequence import Audio, Image, Text
 from tests.demo_run import demo_folder, omni
 
 METRICS = (
@@ -38,7 +39,7 @@ def checkpoint() -> str:
     return str(demo_folder() / "checkpoints" / "last.ckpt")
 
 
-def test_the_demo_measures_every_figure_and_learns() -> None:
+def test_the_demo_measures_every_figure() -> None:
     metrics = json.loads((demo_folder() / "metrics.json").read_text())
     assert set(METRICS) <= set(metrics)
     assert all(
@@ -56,12 +57,21 @@ def test_the_report_needs_nothing_from_outside() -> None:
     assert not re.findall(r"""(?:src|href)=["']https?:""", page)
 
 
-def test_no_heldout_document_is_in_training() -> None:
-    shards = demo_folder() / "shards"
-    summaries = {
-        part: json.loads((shards / part / "dataset.json").read_text()) for part in ("train", "heldout")
-    }
-    assert summaries["train"]["documents"] > summaries["heldout"]["documents"] > 0
+def test_no_heldout_media_are_in_training() -> None:
+    def media(part: str) -> set[bytes]:
+        reader = ShardReader(demo_folder() / "shards" / part)
+        segments = [segment for number in range(len(reader)) for segment in reader[number].segments]
+        pictures = {segment.pixels.tobytes() for segment in segments if isinstance(segment, Image)}
+        return pictures | {segment.waveform.tobytes() for segment in segments if isinstance(segment, Audio)}
+
+    heldout = media("heldout")
+    assert heldout and heldout.isdisjoint(media("train"))
+
+
+def test_the_run_is_described() -> None:
+    run = json.loads((demo_folder() / "run.json").read_text())
+    assert run["seed"] == 0 and run["reduced"] and "eSpeak" in run["speech"]
+    assert (demo_folder() / run["losses"]).is_file()
 
 
 def test_a_checkpoint_works_alone_and_answers_in_every_modality(tmp_path: Path) -> None:
@@ -124,11 +134,17 @@ def test_eval_gives_the_figures_of_the_demo_again(tmp_path: Path) -> None:
         (("generate", "none.ckpt", "--text", "x"), "none.ckpt: no such checkpoint"),
         (("generate", "CKPT"), "no prompt"),
         (("eval", "CKPT", "--data", "none"), "none: no shards"),
-        (("demo", "--speech", "none", "--out", "never"), "none"),
+        (("demo", "--speech", "none", "--out", "OUT"), "none"),
+        (("demo", "--seed", "-1", "--out", "OUT"), "--seed must be 0 or more, got -1"),
+        (("demo", "--steps", "0", "--out", "OUT"), "--steps must be at least 1, got 0"),
+        (("eval", "CKPT", "--data", "none", "--limit", "0"), "--limit must be at least 1, got 0"),
     ],
 )
-def test_bad_input_is_one_line_that_says_what(arguments: tuple[str, ...], expected: str) -> None:
-    done = omni(*(checkpoint() if part == "CKPT" else part for part in arguments))
+def test_bad_input_is_one_line_that_says_what(
+    arguments: tuple[str, ...], expected: str, tmp_path: Path
+) -> None:
+    stand_for = {"CKPT": checkpoint(), "OUT": str(tmp_path)}
+    done = omni(*(stand_for.get(part, part) for part in arguments))
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("omni: error: ")
     assert expected in done.stderr

@@ -11,11 +11,11 @@ def test_ids_are_places_in_the_table() -> None:
     assert [(m.id, m.name) for m in MODALITIES] == [(0, "text"), (1, "image"), (2, "audio")]
 
 
-def test_only_text_needs_no_markers_and_no_media_file() -> None:
-    assert [(m.opening, m.closing, m.media_suffix) for m in MODALITIES] == [
-        (None, None, None),
-        ("<|image|>", "<|/image|>", "png"),
-        ("<|audio|>", "<|/audio|>", "flac"),
+def test_only_text_needs_no_markers_and_no_files() -> None:
+    assert [(m.opening, m.closing, m.media_suffix, m.answer_suffix) for m in MODALITIES] == [
+        (None, None, None, None),
+        ("<|image|>", "<|/image|>", "png", "png"),
+        ("<|audio|>", "<|/audio|>", "flac", "wav"),
     ]
 
 

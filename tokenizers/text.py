@@ -61,8 +61,11 @@ class TextTokenizer:
         """Train on ``texts``; ``max_grid`` is the largest number of rows or columns a picture can have.
 
         Raises:
-            ValueError: ``vocab_size`` can't hold the bytes and control symbols, or the text is too small.
+            ValueError: ``vocab_size`` can't hold the bytes and control symbols, ``max_grid`` is below 1, or the
+                text is too small.
         """
+        if max_grid < 1:
+            raise ValueError(f"max_grid is {max_grid}, expected at least 1")
         symbols = control_symbols(max_grid)
         least = 256 + len(symbols) + 1
         if vocab_size <= least:

@@ -1,8 +1,8 @@
-"""Which sums are asked, which pairs of digits are held out, and the number line.
+"""Which sums are asked, and which pairs of digits are held out.
 
-Training adds two digits now and then, and far more often three to eight, in which no held-out pair meets
-either. Were there two only, the model would learn the 46 pairs by heart within a hundred steps and answer no
-other one; there are too many longer sums for that, so it learns to add (docs/decisions.md).
+Were there sums of two digits only, the model would learn the 46 pairs by heart within a hundred steps and
+answer no other one. There are too many sums of two numbers below twenty and of three to six digits for that,
+so it learns to add (docs/decisions.md). No two operands of any sum in training are a held-out pair.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import numpy as np
 
 from omni.datamodules.demo.speech import DIGIT_WORDS
 
-MOST_OPERANDS = 8
+MOST_DIGITS = 6
+"""Digits of a sum at most."""
+PAIR_SHARE = 0.2
+"""Share of the sums that have two numbers."""
 _TEENS = (
     "ten",
     "eleven",
@@ -26,13 +29,15 @@ _TEENS = (
     "eighteen",
     "nineteen",
 )
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy")
+_TENS = ("twenty", "thirty", "forty", "fifty")
 NUMBER_WORDS = (
     *DIGIT_WORDS,
     *_TEENS,
     *(f"{tens} {digit}" if digit != DIGIT_WORDS[0] else tens for tens in _TENS for digit in DIGIT_WORDS),
-)[: 9 * MOST_OPERANDS + 1]
-"""Zero to seventy two, the largest sum of eight digits."""
+)[: 9 * MOST_DIGITS + 1]
+"""Zero to fifty four, the largest sum of six digits."""
+SHORT_NUMBERS = len(DIGIT_WORDS) + len(_TEENS)
+"""Numbers of one word: zero to nineteen."""
 
 Pair = tuple[int, int]
 PAIRS: tuple[Pair, ...] = tuple(combinations_with_replacement(range(10), 2))
@@ -78,9 +83,18 @@ def _may_join(pair: Pair, chosen: set[Pair]) -> bool:
     return not neighbours(pair) & chosen
 
 
-def random_operands(count: int, heldout: frozenset[Pair], rng: np.random.Generator) -> tuple[int, ...]:
-    """``count`` digits of which no two are a held-out pair."""
+def random_operands(most: int, heldout: frozenset[Pair], rng: np.random.Generator) -> tuple[int, ...]:
+    """Two numbers below twenty, or three to ``most`` digits, of which no two are a held-out pair."""
+    if rng.random() < PAIR_SHARE:
+        return random_digits(2, heldout, rng, SHORT_NUMBERS)
+    return random_digits(int(rng.integers(3, most, endpoint=True)), heldout, rng)
+
+
+def random_digits(
+    count: int, heldout: frozenset[Pair], rng: np.random.Generator, end: int = 10
+) -> tuple[int, ...]:
+    """``count`` numbers below ``end``, of which no two are a held-out pair."""
     while True:
-        digits = tuple(int(digit) for digit in rng.integers(0, 10, count))
+        digits = tuple(int(digit) for digit in rng.integers(0, end, count))
         if not any(unordered(a, b) in heldout for a, b in combinations(digits, 2)):
             return digits

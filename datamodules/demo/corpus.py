@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from omni.datamodules.demo.arithmetic import MOST_OPERANDS, PAIRS, Pair, heldout_pairs, random_operands
+from omni.datamodules.demo.arithmetic import MOST_DIGITS, Pair, heldout_pairs, random_digits, random_operands
+from omni.datamodules.demo.chart_task import describe_chart
 from omni.datamodules.demo.charts import HELDOUT_START, Chart, draw_chart
 from omni.datamodules.demo.deck import Deck, named_rng
 from omni.datamodules.demo.digit_tasks import DigitTasks
@@ -23,19 +24,18 @@ from omni.datamodules.demo.speech import SpeechSplit, SpokenWord
 from omni.datamodules.demo.split import Part, Split
 from omni.datamodules.demo.synthetic import MANNERS, synthetic_words
 from omni.datamodules.demo.task import Task, documents, running_text
-from omni.datamodules.demo.text_tasks import counting, describe_chart
-from omni.modality import MODALITIES, TEXT
+from omni.modality import MODALITIES, TEXT, Modality
 from omni.sequence import Document
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, how many of its things are done, and how many there are in all."""
 
-MIXED_SUMS = 0.35
-"""Share of the sums whose digits are in any medium; the others are in words."""
-PAIR_SUMS = 0.02
-"""Share of the sums that have two digits only."""
 MOST_MIXED = 4
-"""Digits of such a sum at most: pictures and clips take many positions."""
+"""Digits that are read or added in mixed media at most: pictures and clips take many positions."""
+ASKED_FOR = 0.4
+"""Share of the sums in words that follow a user's question, which is about other digits."""
+MOST_SHOWN = 2
+"""Digits of such a question at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +113,6 @@ class DemoCorpus:
     def _tasks(self, part: Part, source: str, count: int) -> Iterator[Task]:
         """``count`` tasks of one source; its randomness depends on no other source."""
         rng = named_rng(self.seed, part, source)
-        if source == "counting":
-            return (counting(rng) for _ in range(count))
         if source == "chart_to_text":
             return (describe_chart(chart, rng) for chart in self.charts.of(part)[:count])
         if source in ("prose", "code"):
@@ -124,26 +122,35 @@ class DemoCorpus:
         # the held-out pictures are read once each; else held-out digits come equally often
         balanced = part == "heldout" and source != "image_to_text"
         tasks = DigitTasks(self.digits.of(part), self.speech.of(part), rng, balanced)
-        if source == "arithmetic":
-            sums = Deck(product(self._ordered_pairs(part), product(MODALITIES, MODALITIES)), rng)
+        if source == "arithmetic" and part == "heldout":
+            sums = Deck(product(self._heldout_orders(), product(MODALITIES, MODALITIES)), rng)
             return (tasks.addition(*sums.draw()) for _ in range(count))
+        if source == "arithmetic":
+            operands = (random_operands(MOST_MIXED, self.heldout_pairs, rng) for _ in range(count))
+            return (tasks.listing_addends(numbers, _random_media(numbers, rng)) for numbers in operands)
+        if source == "reading":
+            lists = (rng.integers(0, 10, rng.integers(2, MOST_MIXED + 1)).tolist() for _ in range(count))
+            return (tasks.reading(digits, _random_media(digits, rng)) for digits in lists)
         if source == "sums":
-            return (self._sum(tasks, rng) for _ in range(count))
+            return (self._sum_of_words(tasks, rng) for _ in range(count))
         make: Callable[[], Task] = getattr(tasks, source)
         return (make() for _ in range(count))
 
-    def _sum(self, tasks: DigitTasks, rng: np.random.Generator) -> Task:
-        """A sum of seldom two, mostly more digits; mostly in words (such sums are short), else in any medium."""
-        mixed = rng.random() < MIXED_SUMS
-        most = MOST_MIXED if mixed else MOST_OPERANDS
-        count = 2 if rng.random() < PAIR_SUMS else int(rng.integers(3, most, endpoint=True))
-        digits = random_operands(count, self.heldout_pairs, rng)
-        media = [MODALITIES[int(rng.integers(len(MODALITIES)))] if mixed else TEXT for _ in digits]
-        return tasks.addition(digits, media)
+    def _sum_of_words(self, tasks: DigitTasks, rng: np.random.Generator) -> Task:
+        """A sum that the assistant says, in some documents to a user who shows other digits."""
+        operands = random_operands(MOST_DIGITS, self.heldout_pairs, rng)
+        count = int(rng.integers(1, MOST_SHOWN, endpoint=True)) if rng.random() < ASKED_FOR else 0
+        shown = random_digits(count, self.heldout_pairs, rng)
+        return tasks.sum_of_words(operands, shown, _random_media(shown, rng))
 
-    def _ordered_pairs(self, part: Part) -> list[Pair]:
-        pairs = [pair for pair in PAIRS if (pair in self.heldout_pairs) == (part == "heldout")]
+    def _heldout_orders(self) -> list[Pair]:
+        pairs = sorted(self.heldout_pairs)
         return pairs + [(b, a) for a, b in pairs if a != b]
+
+
+def _random_media(numbers: Sequence[int], rng: np.random.Generator) -> list[Modality]:
+    """A medium for each number; those above nine are always words."""
+    return [MODALITIES[int(rng.integers(len(MODALITIES)))] if n < 10 else TEXT for n in numbers]
 
 
 def _draw_charts(

@@ -9,10 +9,10 @@ import numpy as np
 from omni.datamodules.demo.arithmetic import NUMBER_WORDS
 from omni.datamodules.demo.deck import GroupedDeck
 from omni.datamodules.demo.digits import DigitPicture
-from omni.datamodules.demo.speech import DIGIT_WORDS, SpokenWord
-from omni.datamodules.demo.task import Task, answered, unprompted
+from omni.datamodules.demo.speech import SpokenWord
+from omni.datamodules.demo.task import Task, answered, asked_by_user, unprompted
 from omni.modality import AUDIO, IMAGE, TEXT, Modality
-from omni.sequence import Image, Segment, Text
+from omni.sequence import Image, Segment, Text, turn_of
 
 # The first wording of each task is the one that the documentation uses; an empty one leaves the medium alone.
 READ_PICTURE = ("which digit?", "", "read this digit", "what number is this?")
@@ -21,7 +21,8 @@ DRAW_WORD = ("draw {a} {word}", "draw {word}", "draw the digit {word}")
 SAY_WORD = ("say {word}", "say the digit {word}", "speak the word {word}")
 SAY_PICTURE = ("say it", "read it aloud", "say this digit")
 DRAW_CLIP = ("draw it", "draw this digit", "write it down")
-ADD = (("", " plus ", " is"), ("what is ", " plus ", "?"))
+READ_ALL = ("", " are which digits?")
+ADD = (("", " is"), ("what is ", "?"))
 
 
 class DigitTasks:
@@ -94,14 +95,61 @@ class DigitTasks:
         said = self._draw_word()
         return unprompted(said.audio, said.word)
 
-    def addition(self, digits: Sequence[int], media: Sequence[Modality]) -> Task:
-        """The sum of digits, each in its medium."""
-        before, between, after = ADD[self._rng.integers(len(ADD))]
-        question: list[Segment] = [Text(text=before)]
-        for digit, medium in zip(digits, media, strict=True):
-            question += [self._operand[medium](DIGIT_WORDS[digit]), Text(text=between)]
-        total = NUMBER_WORDS[sum(digits)]
-        return answered([*question[:-1], Text(text=after)], Text(text=total), total)
+    def reading(self, digits: Sequence[int], media: Sequence[Modality]) -> Task:
+        """Several digits are read, each in its medium."""
+        after = self._wording(READ_ALL)
+        answer = in_words(digits)
+        return answered([*self._listed(digits, media, " and "), after], Text(text=answer), answer)
+
+    def addition(self, operands: Sequence[int], media: Sequence[Modality]) -> Task:
+        """Numbers are added, each in its medium; the answer says first what is added."""
+        answer = f"{in_words(operands)} make {NUMBER_WORDS[sum(operands)]}"
+        said = turn_of([Text(text=answer)], "assistant", True)
+        return Task(self._sum_asked_for(operands, media) + said, answer)
+
+    def listing_addends(self, operands: Sequence[int], media: Sequence[Modality]) -> Task:
+        """The same, but of the answer only what is added is trained on.
+
+        What it makes is learnt from ``sum_of_words``, of which there are too many to learn by heart.
+        """
+        whole = self.addition(operands, media)
+        total = NUMBER_WORDS[sum(operands)]
+        said = turn_of([Text(text=f"{in_words(operands)} make")], "assistant", True)
+        return Task(whole.segments[:-1] + said + _total(total, loss=False), whole.label)
+
+    def sum_of_words(self, operands: Sequence[int], shown: Sequence[int], media: Sequence[Modality]) -> Task:
+        """A sum in words, of which only the result is trained on.
+
+        Where other digits are ``shown``, in their media, a user asks for their sum: whatever was asked, the result
+        is that of the numbers which the answer names. Without such documents the model adds in words only.
+        """
+        total = NUMBER_WORDS[sum(operands)]
+        asked = turn_of([Text(text=f"{in_words(operands)} make")], "assistant", False)
+        return Task(self._sum_asked_for(shown, media) + asked + _total(total, loss=True), total)
+
+    def _sum_asked_for(self, numbers: Sequence[int], media: Sequence[Modality]) -> tuple[Segment, ...]:
+        """A user's turn that asks for a sum; nothing without numbers."""
+        if not numbers:
+            return ()
+        before, after = ADD[self._rng.integers(len(ADD))]
+        return asked_by_user([Text(text=before), *self._listed(numbers, media, " plus "), Text(text=after)])
+
+    def _listed(self, numbers: Sequence[int], media: Sequence[Modality], between: str) -> list[Segment]:
+        """The numbers in their media with ``between`` between them."""
+        listed: list[Segment] = []
+        for number, medium in zip(numbers, media, strict=True):
+            listed += [self._operand[medium](NUMBER_WORDS[number]), Text(text=between)]
+        return listed[:-1]
+
+
+def _total(total: str, loss: bool) -> tuple[Segment, ...]:
+    """The end of an assistant's answer to a sum."""
+    return turn_of([Text(text=f" {total}")], "assistant", loss)
+
+
+def in_words(numbers: Sequence[int]) -> str:
+    """Such as "three and four"."""
+    return " and ".join(NUMBER_WORDS[number] for number in numbers)
 
 
 def _image(picture: DigitPicture) -> Image:

@@ -13,7 +13,7 @@ PATTERN = "{digit}_{speaker}_{take}.wav"
 HELDOUT_TAKES = range(5)
 """The data set's own test split."""
 
-_NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>.+)_(?P<take>[0-9]+)\.wav", re.ASCII)
+_NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>.+)_(?P<take>[0-9]+)\.wav", re.ASCII | re.IGNORECASE)
 
 
 def recorded_words(folder: Path, progress: Callable[[int, int], None] | None = None) -> SpeechSplit:

@@ -10,7 +10,7 @@ from math import ceil
 class CorpusSize:
     """Documents by source; of prose and code at most, since there are only so many passages."""
 
-    image_to_text: int = 3000
+    image_to_text: int = 3500
     """A picture of a digit is read."""
     audio_to_text: int = 2500
     """A spoken digit is understood."""
@@ -22,19 +22,19 @@ class CorpusSize:
     """A picture of a digit is read aloud."""
     audio_to_image: int = 3500
     """A spoken digit is drawn."""
-    arithmetic: int = 100
-    """Two digits are added, each a picture, a clip or a word."""
-    sums: int = 16000
-    """Up to eight digits are added, seldom two: there are too many longer sums to learn by heart."""
-    counting: int = 800
-    """The number line in words."""
+    reading: int = 5000
+    """Several digits are read, each a picture, a clip or a word."""
+    arithmetic: int = 2500
+    """Numbers are added, each a picture, a clip or a word; held out, two digits."""
+    sums: int = 32000
+    """Numbers are added in words."""
     chart_to_text: int = 4500
     """The trend of a line chart is named."""
     image: int = 600
     """A picture of a digit without a prompt."""
     audio: int = 400
     """A spoken digit without a prompt."""
-    prose: int = 300
+    prose: int = 200
     """English passages."""
     code: int = 60
     """Passages of Python code."""
@@ -61,9 +61,9 @@ HELDOUT_SIZE = CorpusSize(
     text_to_audio=200,
     image_to_audio=200,
     audio_to_image=200,
+    reading=0,
     arithmetic=300,
     sums=0,
-    counting=0,
     chart_to_text=150,
     image=0,
     audio=0,

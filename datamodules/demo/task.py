@@ -17,10 +17,20 @@ class Task:
     """What a judge should read, see or hear in the last segment, where that is known."""
 
 
+def asked_by_user(question: Sequence[Segment]) -> tuple[Segment, ...]:
+    """A user's turn, which isn't trained on. Empty texts are left out, texts that follow each other become one."""
+    asked: list[Segment] = []
+    for segment in question:
+        if isinstance(segment, Text) and asked and isinstance(asked[-1], Text):
+            asked[-1] = Text(text=asked[-1].text + segment.text)
+        elif not (isinstance(segment, Text) and not segment.text):
+            asked.append(segment)
+    return turn_of(asked, "user", False)
+
+
 def answered(question: Sequence[Segment], answer: Segment, label: str) -> Task:
-    """A user's turn that isn't trained on and an assistant's that is; empty texts are left out."""
-    asked = [segment for segment in question if not (isinstance(segment, Text) and not segment.text)]
-    return Task(turn_of(asked, "user", False) + turn_of([answer], "assistant", True), label)
+    """A user's turn and an assistant's, which is trained on."""
+    return Task(asked_by_user(question) + turn_of([answer], "assistant", True), label)
 
 
 def unprompted(answer: Segment, label: str) -> Task:

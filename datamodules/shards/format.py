@@ -244,7 +244,7 @@ def stored_codes(
     try:
         content = media(name)
         codes_FK = npy_array(content if isinstance(content, bytes) else content.read_bytes())
-    except (ValueError, EOFError, OSError) as error:  # numpy raises them all for damaged files
+    except (ValueError, OSError) as error:
         raise media_error(f"{where}.codes", name, error) from error
     if codes_FK.ndim != 2 or codes_FK.dtype.kind not in "iu":
         expected = f"expected integers (frames, codebooks), got {codes_FK.dtype} {codes_FK.shape}"

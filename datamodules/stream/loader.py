@@ -110,7 +110,6 @@ class PlannedLoader(Generic[Batch]):
         split: Split,
         steps: int,
         workers: int = 0,
-        pin_memory: bool = False,
     ) -> None:
         """
         Args:
@@ -119,13 +118,12 @@ class PlannedLoader(Generic[Batch]):
             split: this rank's part.
             steps: of the whole run; of a plan that ends, at most its length.
             workers: processes that fetch; 0 does it in the main process.
-            pin_memory: copy batches into pinned memory.
 
         Raises:
             ValueError: the rows of a step can't be split evenly.
         """
         self.plan, self.batches, self.split = plan, batches, split
-        self.steps, self.workers, self.pin_memory = steps, workers, pin_memory
+        self.steps, self.workers = steps, workers
         self.batches_per_step = split.batches(plan.config.global_rows)
         self._begin: tuple[PlanState, int] = (plan.start(), 0)  # of the next iteration
         self._state, self._turn = self._begin  # behind the last batch that was yielded
@@ -142,7 +140,6 @@ class PlannedLoader(Generic[Batch]):
             batch_size=None,
             sampler=self._shares(self._state, self._turn, behind),
             num_workers=self.workers,
-            pin_memory=self.pin_memory,
             generator=Generator(),  # or it would draw a number from the global one
         )
         for batch in loader:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from omni.evaluation.metrics.text import ScoredText
     from omni.evaluation.results import EvaluationResult
     from omni.inference.omni import Omni
-    from omni.inference.sampling import SamplingOptions
+    from omni.inference.options import SamplingOptions
     from omni.sequence import Document, Segment
 
 
@@ -24,7 +24,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "eval",
         help="judge a checkpoint on held-out shards",
         description="Has the checkpoint answer every held-out document and judges the answers. Text is compared "
-        "with the reference; pictures and sound need judges, which `omni demo` saves beside its shards.",
+        "with the reference; pictures and sound need judges, which `omni demo` saves beside its shards. "
+        "Another seed of the demo holds other data out: judge a checkpoint on shards of its own seed.",
     )
     parser.add_argument("checkpoint", help="checkpoint of `omni fit` or `omni demo`")
     parser.add_argument("--data", required=True, help="folder of held-out shards")
@@ -51,13 +52,15 @@ def run(args: argparse.Namespace) -> None:
     from omni.evaluation.grading import Judges
     from omni.evaluation.judge_folder import load_judges
     from omni.inference.omni import Omni
-    from omni.inference.sampling import SamplingOptions
+    from omni.inference.options import SamplingOptions
 
+    if args.limit is not None and args.limit < 1:
+        raise ValueError(f"--limit must be at least 1, got {args.limit}")
     omni = Omni.from_checkpoint(args.checkpoint, args.device)
     reader = ShardReader(args.data, omni.tokenizers.audio.fingerprint)
     folder = Path(args.judges) if args.judges else Path(args.data).resolve().parent.parent / "judges"
     found = args.judges is not None or folder.is_dir()
-    judges = load_judges(folder, omni.tokenizers.text.vocab_size) if found else Judges()
+    judges = load_judges(folder, omni.tokenizers.text) if found else Judges()
     documents = _limited([reader[number] for number in range(len(reader))], args.limit)
     result = evaluate_checkpoint(omni, documents, judges, SamplingOptions(seed=args.seed))
     table = Table("figure", "value", "95 % interval", "examples")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docstring_parser import parse_from_object
+
 from omni.cli.json_file import add_json_option, write_json
+from omni.inference.options import SamplingOptions
+from omni.modality import Modality, modality_named
 
 if TYPE_CHECKING:
     from omni.sequence import Segment
@@ -22,8 +27,6 @@ class _AddSegment(argparse.Action):
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``generate``."""
-    from omni.inference.sampling import SamplingOptions
-
     parser = subparsers.add_parser(
         "generate",
         help="answer a prompt of texts, pictures and clips from a checkpoint",
@@ -44,20 +47,26 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--want", help="modality of the answer: text, image or audio (default: the model decides)"
     )
     parser.add_argument(
-        "--out", help="file for the picture (.png) or sound (.wav) of the answer; default answer.png / .wav"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="file for the picture (.png) or sound (.wav) of the answer, by default answer.png or answer.wav; "
+        "a second one is FILE-1.png, and so on",
     )
     parser.add_argument(
         "--continue", dest="chat", action="store_false", help="continue the document instead of answering"
     )
     parser.add_argument("--device", default="cpu", help="device of the model (default cpu)")
-    add_json_option(parser)
+    add_json_option(parser, help="also write the answer to this JSON file: its texts, and the files it is in")
+    sampling = parser.add_argument_group("sampling")
+    meanings = {found.arg_name: found.description for found in parse_from_object(SamplingOptions).params}
     for option in fields(SamplingOptions):
         assert option.default is not MISSING, option.name
-        parser.add_argument(
+        sampling.add_argument(
             "--" + option.name.replace("_", "-"),
             type=type(option.default),
             default=option.default,
-            help=f"sampling option (default {option.default})",
+            help=f"{meanings[option.name]} Default {option.default}.",
         )
     parser.set_defaults(run=run)
 
@@ -66,26 +75,28 @@ def run(args: argparse.Namespace) -> None:
     """Generate, print texts, write pictures and sound.
 
     Raises:
-        ValueError: no prompt, a missing or bad media file, an unknown modality, a bad checkpoint.
+        ValueError: no prompt, a missing or bad media file, an unknown modality, a bad checkpoint, or a file for
+            the answer that ends otherwise than its modality's.
     """
     from omni.inference.omni import Omni
-    from omni.inference.sampling import SamplingOptions
-    from omni.modality import modality_named
 
     if args.prompt is None and args.chat and args.want is None:
         raise ValueError(
             "no prompt: give --text, --image or --audio, or --want to draw or say something at will"
         )
-    want = modality_named(args.want, "--want").name if args.want is not None else None
+    want = modality_named(args.want, "--want") if args.want is not None else None
+    if want is not None and want.answer_suffix and args.out is not None and not _fits(args.out, want):
+        raise ValueError(
+            f"--out {args.out}: for --want {want.name} expected a name that ends in .{want.answer_suffix}"
+        )
     options = SamplingOptions(
         **{option.name: getattr(args, option.name) for option in fields(SamplingOptions)}
     )
     prompt = [_segment(kind, value) for kind, value in args.prompt or []]
     answer = Omni.from_checkpoint(args.checkpoint, args.device).generate(
-        prompt, want, options, chat=args.chat
+        prompt, want.name if want is not None else None, options, chat=args.chat
     )
-    described = [_emit(segment, args.out, number) for number, segment in enumerate(answer)]
-    write_json(args.json, {"answer": described})
+    write_json(args.json, {"answer": _emit(answer, args.out)})
 
 
 def _segment(kind: str, value: str) -> Segment:
@@ -97,21 +108,52 @@ def _segment(kind: str, value: str) -> Segment:
     return Audio(*read_audio(value)) if kind == "audio" else Text(value)
 
 
-def _emit(segment: Segment, out: str | None, number: int) -> dict[str, str]:
-    """Print a text, write a clip; returns the entry for ``--json``."""
-    from omni.media import encode_png, write_wav
-    from omni.sequence import Audio, Image, Text
+def _emit(answer: list[Segment], out: Path | None) -> list[dict[str, str]]:
+    """Print texts, write pictures and clips; returns the entries for ``--json``."""
+    from omni.sequence import Text
 
-    if isinstance(segment, Text):
-        print(segment.text)
-        return {"type": "text", "text": segment.text}
-    stem = "answer" if number == 0 else f"answer-{number}"
-    path = Path(out) if out else Path(f"{stem}.{'png' if isinstance(segment, Image) else 'wav'}")
+    described: list[dict[str, str]] = []
+    written = 0
+    for segment in answer:
+        if isinstance(segment, Text):
+            print(segment.text)
+            described.append({"type": segment.modality.name, "text": segment.text})
+            continue
+        path = _file(out, segment.modality, written)
+        _write(path, segment)
+        written += 1
+        print(f"{segment.modality.name}: {path}")
+        described.append({"type": segment.modality.name, "file": str(path)})
+    if out is not None and not written:
+        print(f"--out {out} was not used: the answer has no picture or sound", file=sys.stderr)
+    return described
+
+
+def _fits(path: Path, modality: Modality) -> bool:
+    return path.suffix.lower() == f".{modality.answer_suffix}"
+
+
+def _file(out: Path | None, modality: Modality, number: int) -> Path:
+    """File of the picture or clip that follows ``number`` others: ``out`` with the right suffix and the number."""
+    path = out or Path("answer")
+    if not _fits(path, modality):
+        path = path.with_suffix(f".{modality.answer_suffix}")
+    if number:
+        path = path.with_stem(f"{path.stem}-{number}")
+    if out is not None and not _fits(out, modality):
+        print(
+            f"--out {out} became {path}: that is the ending of the answer's {modality.name}", file=sys.stderr
+        )
+    return path
+
+
+def _write(path: Path, segment: Segment) -> None:
+    from omni.media import encode_png, write_wav
+    from omni.sequence import Audio, Image
+
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(segment, Image):
         path.write_bytes(encode_png(segment.pixels))
     else:
         assert isinstance(segment, Audio), segment
         write_wav(path, segment.waveform, segment.sample_rate)
-    print(f"{segment.modality.name}: {path}")
-    return {"type": segment.modality.name, "file": str(path)}

@@ -1,4 +1,4 @@
-"""Where a command writes the figures that it prints."""
+"""Where a command writes what it prints."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 
-def add_json_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--json FILE``."""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this JSON file")
+def add_json_option(
+    parser: argparse.ArgumentParser, help: str = "also write the figures to this JSON file"
+) -> None:
+    """Add ``--json FILE``; ``help`` says what is written."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help=help)
 
 
 def write_json(path: Path | None, figures: Any) -> None:

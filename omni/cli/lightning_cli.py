@@ -11,10 +11,11 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 from lightning import Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from omni.callbacks.checkpoint import Checkpoints
 from omni.callbacks.router import RouterTelemetry
 from omni.callbacks.throughput import Throughput
 from omni.datamodules.omni_datamodule import OmniDataModule
@@ -62,7 +63,7 @@ class OmniCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callbacks and the links."""
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(Checkpoints, "checkpoint")
         parser.set_defaults(
             {
                 "checkpoint.filename": "step-{step:06d}",
@@ -87,10 +88,18 @@ class OmniCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log to CSV and TensorBoard under the run's folder, unless the config names loggers."""
         config = self._get(self.config, "trainer")
+        if config.enable_progress_bar is False:  # Lightning refuses a bar and this setting together
+            self._leave_out(RichProgressBar)
+        if config.logger is False:
+            self._leave_out(LearningRateMonitor)
         if config.logger is None:
             csv = CSVLogger(config.default_root_dir, name="logs")
             kwargs["logger"] = [csv, TensorBoardLogger(config.default_root_dir, "logs", csv.version)]
         return super().instantiate_trainer(**kwargs)
+
+    def _leave_out(self, kind: type) -> None:
+        kept = [callback for callback in self.trainer_defaults["callbacks"] if not isinstance(callback, kind)]
+        self.trainer_defaults = {**self.trainer_defaults, "callbacks": kept}
 
     @classmethod
     def from_arguments(cls, arguments: list[str]) -> OmniCLI:

@@ -47,7 +47,8 @@ def main(argv: Seq[str] | None = None) -> int:
             return 0
         args = build_parser().parse_args(arguments)
         args.run(args)
-    except ValueError as error:  # bad input; anything else is a defect and shows its traceback
+    except (ValueError, OSError, ImportError) as error:
+        # Bad input, a file or a missing package; anything else is a defect and shows its traceback.
         print(f"omni: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

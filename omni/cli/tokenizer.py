@@ -147,6 +147,9 @@ def run_train_audio(args: argparse.Namespace) -> None:
                "fingerprint": codec.fingerprint, "held_out": None}  # fmt: skip
     if held:
         figures["held_out"] = _checked(codec, waveforms[:held], "held-out ")
+    elif args.held_out:
+        print(f"{len(waveforms)} clips are too few to hold out {args.held_out:g} of them, so the codec was not "
+              "measured; `omni tokenizer check-audio` does it")  # fmt: skip
     write_json(args.json, figures)
 
 
@@ -184,6 +187,8 @@ def run_train_text(args: argparse.Namespace) -> None:
 
     unreadable = Unreadable()
     texts = list(read_texts(args.data, unreadable, _track("Reading texts")))
+    if not texts:
+        raise ValueError(f"{args.data}: no text to train on; {unreadable}")
     tokenizer = TextTokenizer.train(texts, args.vocab_size, args.max_grid)
     tokenizer.save(args.out)
     characters = sum(map(len, texts))

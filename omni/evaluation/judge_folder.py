@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
 
 from omni.evaluation.grading import Judges
 from omni.evaluation.judges.arrays import read_arrays, write_arrays
@@ -16,6 +15,7 @@ from omni.evaluation.judges.speech import SpeechJudge
 from omni.evaluation.metrics.diversity import PictureYardstick
 from omni.evaluation.metrics.text import UnigramBaseline
 from omni.sequence import Audio, Image
+from omni.tokenizers.text import TextTokenizer
 
 PICTURES_FILE = "pictures.npz"
 TEXT_FILE = "training_text.npz"
@@ -26,7 +26,7 @@ def fit_judges(
     pictures: tuple[Sequence[Image], Sequence[str]],
     heldout_pictures: Sequence[Image],
     clips: tuple[Sequence[Audio], Sequence[str]],
-    training_ids: Int[np.ndarray, " n"],
+    training_texts: Sequence[str],
     seed: int,
 ) -> None:
     """Fit the judges to real training pictures and original training clips with their words, and save all.
@@ -36,7 +36,7 @@ def fit_judges(
         pictures: training pictures of one size, and what each shows.
         heldout_pictures: of the same size; how near real pictures come to training ones is measured on them.
         clips: original (not codec) training recordings, and what each says.
-        training_ids: token ids of the training prose.
+        training_texts: the training prose, which a baseline counts in the tokens of the model that is judged.
         seed: of the speech judge.
     """
     DigitJudge.fit(*pictures).save(folder)
@@ -49,11 +49,13 @@ def fit_judges(
             "heldout": np.stack([picture.pixels for picture in heldout_pictures]),
         },
     )
-    write_arrays(folder / TEXT_FILE, {"ids": training_ids.astype(np.int32)})
+    write_arrays(folder / TEXT_FILE, {"texts": np.array(training_texts)})
 
 
-def load_judges(folder: Path, vocab_size: int) -> Judges:
+def load_judges(folder: Path, text: TextTokenizer) -> Judges:
     """The judges that ``fit_judges`` saved, and PocketSphinx with the same words.
+
+    ``text`` is the tokenizer of the model that is judged.
 
     Raises:
         ValueError: a file is missing.
@@ -61,10 +63,11 @@ def load_judges(folder: Path, vocab_size: int) -> Judges:
     stored = read_arrays(folder / PICTURES_FILE)
     train, heldout = ([Image(pixels) for pixels in stored[name]] for name in ("train", "heldout"))
     speech = SpeechJudge.load(folder)
+    prose = [np.array([*text.encode(str(one)), text.end]) for one in read_arrays(folder / TEXT_FILE)["texts"]]
     return Judges(
         digits=DigitJudge.load(folder),
         speech=speech,
         sphinx=SphinxJudge(speech.words),
         pictures=PictureYardstick(train, stored["words"].tolist(), heldout),
-        unigram=UnigramBaseline([read_arrays(folder / TEXT_FILE)["ids"]], vocab_size),
+        unigram=UnigramBaseline(prose, text.vocab_size),
     )

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omni.inference.cache import KeyValueCache
+from omni.inference.options import SamplingOptions
 from omni.inference.row import Phase, Row
-from omni.inference.sampling import SamplingOptions, choose
+from omni.inference.sampling import choose
 from omni.layout import SequenceBuilder
 from omni.modality import AUDIO, IMAGE
 from omni.model import OmniTransformer

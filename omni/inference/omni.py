@@ -11,10 +11,10 @@ import torch
 
 from omni.checkpoint import load_model
 from omni.inference.generate import generate
+from omni.inference.options import SamplingOptions
 from omni.inference.row import Row
-from omni.inference.sampling import SamplingOptions
 from omni.layout import Layout
-from omni.modality import TEXT, ModalityName
+from omni.modality import AUDIO, IMAGE, TEXT, ModalityName
 from omni.model import OmniTransformer
 from omni.sequence import Role, Segment
 from omni.tokenizers.bundle import Tokenizers
@@ -69,7 +69,8 @@ class Omni:
             on_progress: is told how many answers are done.
         """
         options = options or SamplingOptions()
-        guided = want != TEXT.name and (options.image_guidance != 1 or options.audio_guidance != 1)
+        strengths = {IMAGE.name: options.image_guidance, AUDIO.name: options.audio_guidance, TEXT.name: 1.0}
+        guided = any(strength != 1 for name, strength in strengths.items() if want in (None, name))
         role: Role | None = "assistant" if chat else None
         rows = []
         for number, prompt in enumerate(prompts):

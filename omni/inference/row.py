@@ -8,7 +8,7 @@ from enum import Enum, auto
 import numpy as np
 import torch
 
-from omni.inference.sampling import SamplingOptions
+from omni.inference.options import SamplingOptions
 from omni.layout import Layout, SequenceBuilder
 from omni.modality import AUDIO, IMAGE, TEXT, ModalityName, modality_named
 from omni.sequence import Document, Role, Segment, Sequence, Text

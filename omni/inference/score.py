@@ -17,6 +17,7 @@ def text_nats(
     model: OmniTransformer, batch: OmniBatch
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Ids of all text targets of a batch, and the nats that each costs the model."""
+    batch = batch.to(next(model.parameters()).device)
     targets = targets_of(batch, model.audio_head.end)
     logits = model.text_head(model(batch).x_BSD[targets.text_BS])
     nats = F.cross_entropy(logits, targets.text_ids, reduction="none")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from omni.checkpoint import CHECKPOINT_KEY, describe, vocabulary_of
+from omni.checkpoint import CHECKPOINT_KEY, describe, load_model, vocabulary_of
 from omni.losses import Losses, compute_losses, corrupt_inputs, loss_names
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig
@@ -16,6 +17,8 @@ from omni.nn.noise import Noise
 from omni.optim import OptimConfig, build_optimizer
 from omni.sequence import OmniBatch
 from omni.tokenizers.bundle import Tokenizers
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 class Pretrain(lightning.LightningModule):
@@ -27,6 +30,7 @@ class Pretrain(lightning.LightningModule):
         network: ModelConfig = ModelConfig(),  # noqa: B008 (frozen)
         optim: OptimConfig = OptimConfig(),  # noqa: B008 (frozen)
         seed: int = 0,
+        init_from: str | None = None,
     ) -> None:
         """
         Args:
@@ -34,14 +38,27 @@ class Pretrain(lightning.LightningModule):
             network: sizes of the model.
             optim: optimizer and schedule.
             seed: draws the weights and all noise of training.
+            init_from: checkpoint whose weights to start from (fine-tuning); its step, optimizer and place in the
+                data are not taken. ``--ckpt_path`` resumes a run instead.
         """
         super().__init__()
         self.tokenizers = Tokenizers.load(tokenizers)
         self.optim_config, self.seed = optim, seed
         self.model = OmniTransformer(network, vocabulary_of(self.tokenizers))
         self.model.initialise(seed)
+        if init_from is not None:
+            self._take_weights(init_from)
         self.chosen_experts: list[Tensor] = []
         """Of the latest training batch, for telemetry: (N, T) per layer."""
+
+    def _take_weights(self, path: str) -> None:
+        model, tokenizers = load_model(path)
+        if tokenizers.files() != self.tokenizers.files():
+            raise ValueError(f"{path}: made with other tokenizers than data.tokenizers")
+        try:
+            self.model.load_state_dict(model.state_dict())
+        except RuntimeError as error:
+            raise ValueError(f"{path}: its weights don't fit model.network: {error}") from error
 
     def training_step(self, batch: OmniBatch, batch_idx: int) -> Tensor:
         """Loss of one batch; Lightning averages over batches and ranks, so their number is put back."""
@@ -52,9 +69,21 @@ class Pretrain(lightning.LightningModule):
         self._log("train", losses)
         return losses.total * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
+    def on_validation_epoch_start(self) -> None:
+        """Start counting."""
+        self.validated = torch.zeros(2, len(loss_names()), dtype=torch.float64, device=self.device)
+
     def validation_step(self, batch: OmniBatch, batch_idx: int) -> None:
-        """Log the clean losses; the flow noise of a document is always the same."""
-        self._log("val", compute_losses(self.model, self.model(batch), batch))
+        """Add up the clean losses; the flow noise of a document is always the same."""
+        losses = compute_losses(self.model, self.model(batch), batch)
+        self.validated += torch.stack([losses.sums_M.double(), losses.counts_M.double()])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the batches of all ranks."""
+        sums_M, counts_M = self.trainer.strategy.reduce(self.validated, reduce_op="sum")
+        for name, total, count in zip(loss_names(), sums_M, counts_M, strict=True):
+            if count:
+                self.log(f"val/{name}", total / count, prog_bar=True)
 
     def _log(self, stage: str, losses: Losses) -> None:
         means = losses.sums_M / losses.counts_M.clamp(min=1)
@@ -74,6 +103,27 @@ class Pretrain(lightning.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         optimizer, schedule = build_optimizer(self.model, self.optim_config, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def setup(self, stage: str) -> None:
+        """
+        Raises:
+            ValueError: a precision in which the router's counts and the flow's time would be too coarse.
+        """
+        if self.trainer.precision not in PRECISIONS:
+            raise ValueError(
+                f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {self.trainer.precision!r}: "
+                f"weights, router and targets stay in fp32"
+            )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """
+        Raises:
+            ValueError: a checkpoint of a run with other tokenizers, whose ids mean something else.
+        """
+        kept = checkpoint[CHECKPOINT_KEY]["tokenizers"]
+        now = self.tokenizers.files()
+        if other := sorted(name for name in kept.keys() | now.keys() if kept.get(name) != now.get(name)):
+            raise ValueError(f"data.tokenizers are not those of the checkpoint: {', '.join(other)} differ")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put configuration and tokenizers beside the weights: the checkpoint works alone."""

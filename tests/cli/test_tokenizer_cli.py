@@ -74,6 +74,18 @@ def test_neural_trained(sounds: Path, tmp_path: Path) -> None:
     assert figures(json_file)["held_out"]["clips"] == 1
 
 
+def test_too_few_clips_to_hold_any_out(
+    sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    json_file = tmp_path / "train.json"
+    assert train(sounds, tmp_path / "codec", "--codebook-size", "16", "--json", str(json_file)) == 0
+    printed = capsys.readouterr().out
+    assert "10 clips are too few to hold out 0.05 of them, so the codec was not measured" in printed
+    assert figures(json_file)["held_out"] is None
+    assert train(sounds, tmp_path / "codec", "--codebook-size", "16", "--held-out", "0") == 0
+    assert "too few" not in capsys.readouterr().out
+
+
 def test_text_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "data.txt").write_text("\n".join(SENTENCES))
     command = ["tokenizer", "train-text", "--data", str(tmp_path / "data.txt"), "--vocab-size", "400"]
@@ -85,6 +97,14 @@ def test_text_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert written["characters"] == len("\n".join(SENTENCES))
     assert written["characters_per_token"] > 2
     assert "0 unreadable" in capsys.readouterr().out
+
+
+def test_no_text_to_train_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    command = ["tokenizer", "train-text", "--data", str(tmp_path), "--vocab-size", "400"]
+    assert main([*command, "--out", str(tmp_path / "text")]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{tmp_path}: no text to train on; 1 unreadable; first: {tmp_path}/latin.txt: " in line
 
 
 def test_pretrained_imported(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Command:  python -m tests.golden.losses      writes tests/golden/losses.json anew
 Time:     about a minute
-Result:   20 steps on the reduced demo's corpus (seed 0): nats per token, squared error per value, nats per frame
+Result:   20 steps on the reduced demo's corpus (seed 0): nats per token, squared error per value, nats per frame,
+          and the recipe they were made with
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import csv
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
 
 from tests.demo_run import demo_folder, omni
 
@@ -20,8 +24,8 @@ STEPS = 20
 NAMES = ("text", "image", "audio")
 
 
-def first_losses() -> dict[str, list[float]]:
-    """Losses of the demo's first steps by modality, by ``omni fit`` on the reduced demo's shards."""
+def first_steps() -> dict[str, Any]:
+    """Losses of the demo's first steps by modality, by ``omni fit`` on the reduced demo's shards, and its recipe."""
     demo = demo_folder()
     with TemporaryDirectory() as folder:
         settings = {
@@ -38,12 +42,20 @@ def first_losses() -> dict[str, list[float]]:
         assert done.returncode == 0, done.stderr[-4000:]
         with (Path(folder) / "logs" / "version_0" / "metrics.csv").open() as file:
             rows = [row for row in csv.DictReader(file) if row.get("train/text")]
-    return {name: [round(float(row[f"train/{name}"]), 4) for row in rows] for name in NAMES}
+        config = yaml.safe_load((Path(folder) / "logs" / "version_0" / "config.yaml").read_text())
+    losses = {name: [round(float(row[f"train/{name}"]), 4) for row in rows] for name in NAMES}
+    # what 20 steps hardly show, such as weight decay
+    recipe = {
+        "network": config["model"]["network"],
+        "optim": config["model"]["optim"],
+        "plan": config["data"]["plan"],
+    }
+    return {"losses": losses, "recipe": recipe | {"clip": config["trainer"]["gradient_clip_val"]}}
 
 
 def main() -> None:
     """Write the golden file."""
-    FILE.write_text(json.dumps(first_losses(), indent=1) + "\n")
+    FILE.write_text(json.dumps(first_steps(), indent=1) + "\n")
     print(f"wrote {FILE}")
 
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from omni.datamodules.collate import collate
 from omni.inference.generate import generate
 from omni.inference.omni import Omni
+from omni.inference.options import SamplingOptions
 from omni.inference.row import Row
-from omni.inference.sampling import SamplingOptions
 from omni.modality import AUDIO, IMAGE, TEXT, ModalityName, modality_named
 from omni.sequence import Audio, Image, Segment, Text
 from tests.tiny import picture, tiny_tokenizers, tone

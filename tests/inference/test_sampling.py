@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from omni.inference.sampling import SamplingOptions, choose
+from omni.inference.options import SamplingOptions
+from omni.inference.sampling import choose
 
 SHARES = torch.tensor([0.5, 0.25, 0.15, 0.1])
 

@@ -161,6 +161,13 @@ def test_no_or_too_little_or_bad_sound() -> None:
         train_neural_codec([tone(1), np.array([np.nan], np.float32)], CONFIG, TRAINING)
 
 
+def test_frames_that_are_longer_than_a_crop() -> None:
+    config = NeuralConfig(strides=(64, 32), channels=(8, 8))
+    message = r"strides \(64, 32\) make frames of 2048 samples, expected at most 1024, the samples of a crop"
+    with pytest.raises(ValueError, match=message):
+        train_neural_codec(waveforms(), config, TRAINING)
+
+
 # ---- files and errors
 
 
@@ -195,6 +202,8 @@ def test_no_frames_and_bad_codes() -> None:
     [
         ({"strides": (4,)}, r"strides \(4,\) and channels \(64, 96\): expected one of each per stage"),
         ({"strides": (4, 0)}, r"strides \(4, 0\): expected each to be at least 1"),
+        ({"channels": (64, 0)}, r"channels \(64, 0\): expected each to be at least 1"),
+        ({"sample_rate": 0}, "sample_rate is 0, expected at least 1"),
         ({"codebooks": 0}, "0 codebooks of 256 codes"),
     ],
 )
@@ -206,5 +215,7 @@ def test_bad_settings(settings: dict[str, object], message: str) -> None:
 def test_bad_training_settings() -> None:
     with pytest.raises(ValueError, match="steps is 0"):
         NeuralTrainingConfig(steps=0)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        NeuralTrainingConfig(batch_size=0)
     with pytest.raises(ValueError, match=r"unquantised_share is 1"):
         NeuralTrainingConfig(unquantised_share=1.0)

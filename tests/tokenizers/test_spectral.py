@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +30,13 @@ def waveforms() -> list[np.ndarray]:
 @cache
 def codec() -> SpectralCodec:
     return SpectralCodec.fit(waveforms(), CONFIG)
+
+
+def npy(array: np.ndarray) -> bytes:
+    """A ``.npy`` file, of objects, too."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
 
 
 def random_codes(frames: int, seed: int = 0) -> np.ndarray:
@@ -178,10 +187,37 @@ def test_an_unknown_setting_is_named() -> None:
         codec_from_files(files)
 
 
-def test_pickled_arrays_are_refused() -> None:
-    files = codec().files()
-    files["mean.npy"] = b"\x80\x04]\x94."
-    with pytest.raises(ValueError, match="pickle"):
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x80\x04]\x94.",
+        npy(np.array([{}])),
+        npy(np.zeros(16))[:-1],
+        npy(np.zeros(16)).replace(b"}", b"{"),
+    ],
+    ids=["empty", "pickle", "objects", "cut off", "broken header"],
+)
+def test_an_array_that_is_pickled_or_damaged_is_named(content: bytes) -> None:
+    files = codec().files() | {"mean.npy": content}
+    message = rf"audio codec: mean\.npy: {len(content)} bytes, no \.npy file of numbers, or damaged$"
+    with pytest.raises(ValueError, match=message):
+        codec_from_files(files)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "1 bytes, no JSON (Expecting property name"),
+        (b"\xff", "1 bytes, no JSON ("),
+        (b"[]", "expected a JSON object, got []"),
+        (b"{}", "expected a name under 'kind', got {}"),
+        (b'{"kind": []}', "expected a name under 'kind', got {'kind': []}"),
+    ],
+)
+def test_settings_that_are_damaged_are_named(content: bytes, message: str) -> None:
+    files = codec().files() | {"codec.json": content}
+    with pytest.raises(ValueError, match=re.escape(f"audio codec: codec.json: {message}")):
         codec_from_files(files)
 
 

@@ -119,6 +119,12 @@ def test_training_that_cannot_work_says_why(texts: list[str], vocab_size: int, m
         TextTokenizer.train(texts, vocab_size, max_grid=3)
 
 
+@pytest.mark.parametrize("max_grid", [0, -1])
+def test_a_grid_needs_a_row(max_grid: int) -> None:
+    with pytest.raises(ValueError, match=f"max_grid is {max_grid}, expected at least 1"):
+        TextTokenizer.train(SENTENCES, 300, max_grid)
+
+
 def test_saved_and_loaded(tmp_path: Path) -> None:
     text().save(tmp_path / "new" / "folder")
     loaded = TextTokenizer.load(tmp_path / "new" / "folder")

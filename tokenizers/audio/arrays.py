@@ -36,8 +36,16 @@ def npy_bytes(array: np.ndarray) -> bytes:
 
 
 def npy_array(content: bytes) -> np.ndarray:
-    """The array of a ``.npy`` file; files with pickled objects are refused."""
-    return np.load(io.BytesIO(content), allow_pickle=False)
+    """The array of a ``.npy`` file.
+
+    Raises:
+        ValueError: damaged, or pickled objects, which are never loaded.
+    """
+    try:
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except Exception:  # numpy raises ValueError, SyntaxError, TokenError ... for a damaged file
+        message = f"{len(content)} bytes, no .npy file of numbers, or damaged"
+        raise ValueError(message) from None  # numpy's own message advises allow_pickle
 
 
 def padded_to_frames(

@@ -37,8 +37,11 @@ class NeuralConfig:
             raise ValueError(
                 f"strides {self.strides} and channels {self.channels}: expected one of each per stage"
             )
-        if min(self.strides) < 1:
-            raise ValueError(f"strides {self.strides}: expected each to be at least 1")
+        for name in ("strides", "channels"):
+            if min(getattr(self, name)) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}: expected each to be at least 1")
+        if self.sample_rate < 1:
+            raise ValueError(f"sample_rate is {self.sample_rate}, expected at least 1")
         if self.codebooks < 1 or self.codebook_size < 2:
             raise ValueError(
                 f"{self.codebooks} codebooks of {self.codebook_size} codes: expected at least 1 of at least 2"

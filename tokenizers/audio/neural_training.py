@@ -57,8 +57,9 @@ class NeuralTrainingConfig:
     """A code whose moving count of uses falls below this restarts at a vector of the batch."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps is {self.steps}, expected at least 1")
+        for name in ("steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         if not 0 <= self.unquantised_share < 1:
             raise ValueError(f"unquantised_share is {self.unquantised_share}, expected 0 to less than 1")
 
@@ -183,9 +184,15 @@ def train_neural_codec(
     """Train a codec on waveforms at ``config.sample_rate``, on a GPU where there is one.
 
     Raises:
-        ValueError: no waveforms, or less sound than one crop; a MediaError for unusable waveforms.
+        ValueError: no waveforms, less sound than one crop, or frames that are longer than a crop; a MediaError
+            for unusable waveforms.
     """
     config, training = config or NeuralConfig(), training or NeuralTrainingConfig()
+    if config.samples_per_frame > training.crop_samples:
+        raise ValueError(
+            f"strides {config.strides} make frames of {config.samples_per_frame} samples, "
+            f"expected at most {training.crop_samples}, the samples of a crop (crop_samples)"
+        )
     if not waveforms:
         raise ValueError("no waveforms to train an audio codec on")
     for i, waveform_W in enumerate(waveforms):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from omni.tokenizers.audio.base import CODEC_FILE, AudioCodec
+from omni.tokenizers.audio.codec_files import codec_kind
 
 # Modules are imported on use: the neural and pretrained codecs bring heavy libraries.
 CODECS: dict[str, str] = {
@@ -28,10 +28,12 @@ def codec_class(kind: str) -> type[AudioCodec]:
 
 
 def codec_from_files(files: Mapping[str, bytes]) -> AudioCodec:
-    """The codec described by the files of a codec folder (name to content)."""
-    if CODEC_FILE not in files:
-        raise ValueError(f"no {CODEC_FILE} among the codec's files {sorted(files)}")
-    return codec_class(json.loads(files[CODEC_FILE])["kind"]).from_files(files)
+    """The codec described by the files of a codec folder (name to content).
+
+    Raises:
+        ValueError: a file is missing or damaged; the message names it.
+    """
+    return codec_class(codec_kind(files)).from_files(files)
 
 
 def load_codec(folder: Path | str) -> AudioCodec:

@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from omni.media import check_waveform
-from omni.tokenizers.audio.arrays import check_codes, npy_array, npy_bytes, padded_to_frames
+from omni.tokenizers.audio.arrays import check_codes, npy_bytes, padded_to_frames
 from omni.tokenizers.audio.base import CODEC_FILE, AudioCodec, StreamDecoder, codec_json
-from omni.tokenizers.audio.codec_files import codec_config, codec_file
+from omni.tokenizers.audio.codec_files import codec_array, codec_config
 from omni.tokenizers.audio.residual import codes_to_points, fit_residual_codebooks, residual_codes
 from omni.tokenizers.audio.stft import Stft, griffin_lim
 
@@ -179,7 +179,7 @@ class SpectralCodec(AudioCodec):
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> SpectralCodec:
         """The codec that ``files()`` described."""
-        arrays = [torch.from_numpy(npy_array(codec_file(files, f"{name}.npy"))) for name in ARRAYS]
+        arrays = [torch.from_numpy(codec_array(files, f"{name}.npy")) for name in ARRAYS]
         return cls(codec_config(files, SpectralConfig), *arrays)
 
 

@@ -59,10 +59,5 @@ def train_tokenizers(corpus: DemoCorpus, folder: Path, seed: int, progress: Prog
 
 
 def training_texts(documents: Iterable[Document]) -> list[str]:
-    """All texts of documents, each once."""
-    found: dict[str, None] = {}
-    for document in documents:
-        for segment in document.segments:
-            if isinstance(segment, Text):
-                found[segment.text] = None
-    return list(found)
+    """All texts of documents, as often as they occur: frequent words become one piece."""
+    return [s.text for document in documents for s in document.segments if isinstance(s, Text)]

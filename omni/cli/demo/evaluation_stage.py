@@ -26,9 +26,8 @@ from omni.evaluation.codec import codec_report, reconstructed
 from omni.evaluation.grading import Judges
 from omni.evaluation.judge_folder import fit_judges, load_judges
 from omni.inference.omni import Omni
-from omni.inference.sampling import SamplingOptions
+from omni.inference.options import SamplingOptions
 from omni.sequence import Document, Image, Text
-from omni.tokenizers.bundle import Tokenizers
 
 CODEC_CLIPS = 400
 PROSE_OPTIONS = SamplingOptions(temperature=0.8, top_p=0.9, max_text=80)
@@ -36,7 +35,7 @@ PROSE_SAMPLES = 4
 BATCH = 64
 
 
-def fit_demo_judges(corpus: DemoCorpus, tokenizers: Tokenizers, folder: Path, seed: int) -> None:
+def fit_demo_judges(corpus: DemoCorpus, folder: Path, seed: int) -> None:
     """Fit the judges to the corpus' real training pictures and original training clips."""
     digits, words = corpus.digits, corpus.words_train
     prose = [
@@ -45,13 +44,12 @@ def fit_demo_judges(corpus: DemoCorpus, tokenizers: Tokenizers, folder: Path, se
         if document.source == "prose"
         for segment in texts(document)
     ]
-    end = [tokenizers.text.end]
     fit_judges(
         folder,
         ([Image(p.pixels) for p in digits.train], [p.word for p in digits.train]),
         [Image(p.pixels) for p in digits.heldout],
         ([word.audio for word in words], [word.word for word in words]),
-        np.concatenate([np.array(tokenizers.text.encode(text) + end) for text in prose]),
+        prose,
         seed,
     )
 
@@ -64,7 +62,7 @@ def texts(document: Document) -> Iterator[Text]:
 def evaluate_demo(args: argparse.Namespace, cli: OmniCLI, omni: Omni, corpus: DemoCorpus) -> DemoResults:
     """All figures on the held-out shards, and the samples of the report."""
     out = Path(args.out)
-    judges = load_judges(out / "judges", omni.tokenizers.text.vocab_size)
+    judges = load_judges(out / "judges", omni.tokenizers.text)
     reader = ShardReader(out / "shards" / "heldout", omni.tokenizers.audio.fingerprint)
     documents = [reader[number] for number in range(len(reader))]
     evaluation = evaluate_checkpoint(omni, documents, judges, SamplingOptions(seed=args.seed))
@@ -103,6 +101,7 @@ def evaluate_demo(args: argparse.Namespace, cli: OmniCLI, omni: Omni, corpus: De
         reduced=reduced,
         settings={
             "steps": str(cli.trainer.max_steps),
+            "recordings not used": str(len(corpus.speech.skipped)),
             "training documents": str(sum(corpus.train_size.counts().values())),
             "torch": torch.__version__,
             "lightning": lightning.__version__,

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from omni.cli.shards.checking import add_check
+from omni.cli.shards.curating import add_curate
 from omni.cli.shards.importing import add_import
 from omni.cli.shards.indexing import add_index
 from omni.cli.shards.stats import add_stats
@@ -21,6 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     add_import(actions)
+    add_curate(actions)
     add_index(actions)
     add_check(actions)
     add_stats(actions)

@@ -28,8 +28,8 @@ _MIRROR = 0.5  # of what lies below 4 kHz, added mirrored above 4 kHz to clips t
 class SphinxJudge:
     """Says which of ``words`` a clip holds, or ``None`` if it hears none of them.
 
-    It has never met the corpus, so it is a weaker ear than ``SpeechJudge`` but an independent one. Each clip
-    is normalised by itself: its verdict doesn't depend on the clips before it. 10 to 20 ms a clip.
+    It was trained on nothing of the corpus: a weaker ear than ``SpeechJudge`` but an independent one. Each clip is
+    normalised by itself: its verdict doesn't depend on the clips before it. 10 to 20 ms a clip.
     """
 
     def __init__(self, words: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 
 from omni.datamodules.demo.arithmetic import NUMBER_WORDS, Pair, unordered
 from omni.datamodules.demo.corpus import DemoCorpus
+from omni.datamodules.demo.digit_tasks import in_words
 from omni.datamodules.demo.size import HELDOUT_SIZE, TRAIN_SIZE, CorpusSize
 from omni.datamodules.demo.speech import DIGIT_WORDS
 from omni.sequence import Audio, Document, Image, Segment, Text
@@ -42,17 +43,29 @@ def shape(document: Document) -> list[tuple[str | None, bool, str]]:
     return [(s.role, s.loss, s.modality.name) for s in document.segments]
 
 
-def operands(document: Document, meaning: dict[bytes, str]) -> tuple[list[str], list[int]]:
-    """The media and the digits that an arithmetic document adds."""
+def addends(text: Segment) -> list[int]:
+    """The numbers that a text names."""
+    assert isinstance(text, Text)
+    return [NUMBER_WORDS.index(word) for word in re.findall(r"\w+", text.text) if word in NUMBER_WORDS]
+
+
+def operands(question: Iterable[Segment], meaning: dict[bytes, str]) -> tuple[list[str], list[int]]:
+    """The media and the numbers that a question lists."""
     found: list[tuple[str, int]] = []
-    for segment in document.segments[:-1]:
+    for segment in question:
         if isinstance(segment, Text):
-            words = re.findall(r"\w+", segment.text)
-            found += [("text", DIGIT_WORDS.index(word)) for word in words if word in DIGIT_WORDS]
+            found += [("text", number) for number in addends(segment)]
         else:
-            found.append((segment.modality.name, DIGIT_WORDS.index(meaning[content(segment)])))
-    kinds, digits = zip(*found, strict=True)
-    return list(kinds), list(digits)
+            found.append((segment.modality.name, NUMBER_WORDS.index(meaning[content(segment)])))
+    kinds, numbers = zip(*found, strict=True)
+    return list(kinds), list(numbers)
+
+
+def added(document: Document, meaning: dict[bytes, str]) -> list[int]:
+    """The numbers whose sum a document says."""
+    if document.source == "sums":
+        return addends(document.segments[-2])
+    return operands([s for s in document.segments if s.role == "user"], meaning)[1]
 
 
 def test_there_are_as_many_documents_as_asked_for(corpus: DemoCorpus) -> None:
@@ -103,7 +116,7 @@ def test_passages_are_running_text(corpus: DemoCorpus) -> None:
 def test_media_mean_their_label(corpus: DemoCorpus) -> None:
     meaning = meanings(corpus)
     for document in (*corpus.train(), *corpus.heldout()):
-        if document.source in ("prose", "code", "counting", "arithmetic", "sums", "chart_to_text"):
+        if document.source in ("prose", "code", "reading", "arithmetic", "sums", "chart_to_text"):
             continue
         for segment in document.segments:
             if not isinstance(segment, Text):
@@ -126,42 +139,66 @@ def test_charts_are_labelled_with_their_trend(corpus: DemoCorpus) -> None:
         assert chart.label == trends[content(chart.segments[0])]
 
 
-def test_sums_are_right_and_come_in_every_mix_of_media(corpus: DemoCorpus) -> None:
+def test_sums_in_words_train_on_the_result_only(corpus: DemoCorpus) -> None:
+    said, result = ("assistant", False, "text"), ("assistant", True, "text")
+    asked = 0
+    sums = [document for document in corpus.train() if document.source == "sums"]
+    for document in sums:
+        assert shape(document)[-2:] == [said, result]
+        assert all((s.role, s.loss) == ("user", False) for s in document.segments[:-2])
+        asked += len(document.segments) > 2
+        assert document.label == NUMBER_WORDS[sum(addends(document.segments[-2]))]
+        assert document.segments[-1] == Text(f" {document.label}", role="assistant")
+    assert 0.3 < asked / len(sums) < 0.5
+
+
+def test_sums_in_mixed_media_train_on_what_is_added_only(corpus: DemoCorpus) -> None:
     meaning = meanings(corpus)
-    mixes = set()
-    corpus = replace(corpus, train_size=replace(corpus.train_size, arithmetic=200))
-    for document in (*corpus.train(), *corpus.heldout()):
-        if document.source in ("arithmetic", "sums"):
-            kinds, digits = operands(document, meaning)
-            if document.source == "arithmetic":
-                assert len(digits) == 2
-                mixes.add(tuple(kinds))
-            assert document.label == NUMBER_WORDS[sum(digits)] == content(document.segments[-1]).decode()
-    assert mixes == set(product(("text", "image", "audio"), repeat=2))
+    for document in corpus.train():
+        if document.source == "arithmetic":
+            *question, said, result = document.segments
+            numbers = operands(question, meaning)[1]
+            assert said == Text(f"{in_words(numbers)} make", role="assistant")
+            assert result == Text(f" {NUMBER_WORDS[sum(numbers)]}", role="assistant", loss=False)
+            assert document.label == f"{in_words(numbers)} make {NUMBER_WORDS[sum(numbers)]}"
+
+
+def test_heldout_sums_ask_for_the_whole_answer(corpus: DemoCorpus) -> None:
+    meaning = meanings(corpus)
+    for document in corpus.heldout():
+        if document.source == "arithmetic":
+            numbers = operands(document.segments[:-1], meaning)[1]
+            assert document.label == f"{in_words(numbers)} make {NUMBER_WORDS[sum(numbers)]}"
+            assert document.segments[-1] == Text(document.label, role="assistant")
+
+
+def test_digits_are_read_in_order(corpus: DemoCorpus) -> None:
+    meaning = meanings(corpus)
+    documents = [document for document in corpus.train() if document.source == "reading"]
+    for document in documents:
+        digits = operands(document.segments[:-1], meaning)[1]
+        assert document.label == in_words(digits)
+        assert document.segments[-1] == Text(document.label, role="assistant")
+    assert len({kind for d in documents for kind in operands(d.segments[:-1], meaning)[0]}) == 3
+
+
+def test_two_digits_are_held_out_in_every_mix_of_media(corpus: DemoCorpus) -> None:
+    corpus = replace(corpus, heldout_size=replace(corpus.heldout_size, arithmetic=200))
+    meaning = meanings(corpus)
+    sums = [operands(d.segments[:-1], meaning) for d in corpus.heldout() if d.source == "arithmetic"]
+    assert {len(digits) for _, digits in sums} == {2}
+    assert {tuple(kinds) for kinds, _ in sums} == set(product(("text", "image", "audio"), repeat=2))
 
 
 def test_heldout_pairs_are_never_added_in_training(corpus: DemoCorpus) -> None:
     meaning = meanings(corpus)
 
     def pairs(documents: Iterable[Document]) -> set[Pair]:
-        sums = [operands(d, meaning)[1] for d in documents if d.source in ("arithmetic", "sums")]
+        sums = [added(d, meaning) for d in documents if d.source in ("arithmetic", "sums")]
         return {unordered(a, b) for digits in sums for a, b in combinations(digits, 2)}
 
     assert pairs(corpus.train()).isdisjoint(corpus.heldout_pairs)
     assert pairs(corpus.heldout()) <= corpus.heldout_pairs
-
-
-def test_counting_follows_the_number_line(corpus: DemoCorpus) -> None:
-    for document in corpus.train():
-        if document.source == "counting" and document.label is None:
-            words = content(document.segments[0]).decode().split(", ")
-            start = NUMBER_WORDS.index(words[0])
-            assert len(words) >= 3 and tuple(words) == NUMBER_WORDS[start : start + len(words)]
-        elif document.source == "counting":
-            question, answer = (content(segment).decode() for segment in document.segments)
-            asked = max((word for word in NUMBER_WORDS if word in question), key=len)
-            step = 1 if "after" in question else -1
-            assert NUMBER_WORDS.index(answer) == NUMBER_WORDS.index(asked) + step
 
 
 def test_no_heldout_media_or_text_are_in_training(corpus: DemoCorpus) -> None:

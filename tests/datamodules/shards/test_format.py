@@ -206,7 +206,7 @@ NAN = np.array([0.0, np.nan, 0.0])
             {"segments": [AUDIO | {"codec": "ours", "codes": "0.npy"}]},
             {"0.wav": wav(np.zeros(800)), "0.npy": b""},
             "segments[0].codes '0.npy'",
-            "No data left in file",
+            "0 bytes, no .npy file of numbers, or damaged",
         ),
         (
             {"segments": [AUDIO | {"codec": "ours", "codes": "0.npy"}]},

@@ -34,8 +34,8 @@ def damage(folder: Path, numbers: list[int]) -> None:
     """Overwrite the JSON of documents with zeros."""
     reader = ShardReader(folder)
     for number in numbers:
-        index, entry = reader._find(number)
-        offset, size = entry.members["json"]
+        index, row = reader.find(number)
+        offset, size = index.entry(row).members["json"]
         with index.shard.open("r+b") as file:
             file.seek(offset)
             file.write(bytes(size))
@@ -69,7 +69,7 @@ def test_damaged_documents_are_set_aside_and_the_rest_is_used(tmp_path: Path) ->
     damage(tmp_path, [2, 3, 9])
     with pytest.warns(UserWarning) as warned:
         store = SequenceStore(tmp_path, Layout(tiny_tokenizers()), cache=True, max_damaged=0.3)
-    assert [str(one.message).partition(": not JSON")[0] for one in warned] == [
+    assert [str(one.message).partition(": damaged")[0] for one in warned] == [
         f"damaged document set aside: {tmp_path}/shard-000000.tar[000002].json",
         f"damaged document set aside: {tmp_path}/shard-000002.tar[000009].json",
     ]
@@ -79,7 +79,7 @@ def test_damaged_documents_are_set_aside_and_the_rest_is_used(tmp_path: Path) ->
         ("shard-000000.tar", "000003"),
         ("shard-000002.tar", "000009"),
     ]
-    assert all(line["error"].startswith(f"{line['shard']}[{line['key']}].json: not JSON") for line in lines)
+    assert all(line["error"].startswith(f"{line['shard']}[{line['key']}].json: damaged") for line in lines)
     assert np.flatnonzero(store.table.lengths == 0).tolist() == [2, 3, 9]
     plan = Plan({"train": store.table}, PlanConfig(row_length=80), once=True)
     rows = [row for step, _ in plan.steps() for row in step.rows]
@@ -95,7 +95,7 @@ def test_too_much_damage_is_an_error_that_names_the_first(tmp_path: Path) -> Non
     assert message.startswith(
         f"{tmp_path}: 2 of 10 documents are damaged, more than the allowed share of 0.1"
     )
-    assert f"first: {tmp_path}/shard-000000.tar[000002].json: not JSON" in message
+    assert f"first: {tmp_path}/shard-000000.tar[000002].json: damaged" in message
     assert message.endswith(f"all are listed in {tmp_path}/quarantine.jsonl")
 
 

@@ -17,7 +17,7 @@ from omni.cli.demo.report.summary import headline, target_table, tour
 from omni.cli.demo.report.targets import verdict, written
 from omni.cli.demo.report.training import loss_curves, router_heat
 
-FILE = "report.html"
+REPORT_FILE = "report.html"
 FIRST_EXAMPLES, WRONG_EXAMPLES = 12, 6
 """Shown of each task: the first, and further wrong ones."""
 PROSE_SAMPLES = 4
@@ -40,7 +40,7 @@ def write_report(folder: Path, results: DemoResults) -> Path:
         ValueError: the file of the loss curves is missing or has none.
         ImportError: matplotlib isn't installed.
     """
-    path = folder / FILE
+    path = folder / REPORT_FILE
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(report_page(results), encoding="utf-8")
     return path

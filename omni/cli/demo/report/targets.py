@@ -175,8 +175,8 @@ TARGETS: tuple[Target, ...] = (
         figure="Text → speech, to an outside recogniser",
         value=-0.15,
         relative_to="codec_pocketsphinx",
-        note="PocketSphinx never met this corpus. At most 15 points under its score on held-out clips that "
-        "went through the audio codec.",
+        note="PocketSphinx was trained on none of this; the voices are those that it understands best. "
+        "At most 15 points under its score on held-out clips that went through the audio codec.",
     ),
     Target(
         metric="codec_pocketsphinx",
