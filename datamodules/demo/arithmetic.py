@@ -15,7 +15,7 @@ from omni.datamodules.demo.speech import DIGIT_WORDS
 
 MOST_DIGITS = 6
 """Digits of a sum at most."""
-PAIR_SHARE = 0.2
+PAIR_SHARE = 0.15
 """Share of the sums that have two numbers."""
 _TEENS = (
     "ten",

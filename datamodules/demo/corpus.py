@@ -32,7 +32,7 @@ Progress = Callable[[str, int, int], None]
 
 MOST_MIXED = 4
 """Digits that are read or added in mixed media at most: pictures and clips take many positions."""
-ASKED_FOR = 0.4
+ASKED_FOR = 0.3
 """Share of the sums in words that follow a user's question, which is about other digits."""
 MOST_SHOWN = 2
 """Digits of such a question at most."""

@@ -26,7 +26,7 @@ class CorpusSize:
     """Several digits are read, each a picture, a clip or a word."""
     arithmetic: int = 2500
     """Numbers are added, each a picture, a clip or a word; held out, two digits."""
-    sums: int = 32000
+    sums: int = 40000
     """Numbers are added in words."""
     chart_to_text: int = 4500
     """The trend of a line chart is named."""
