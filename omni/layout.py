@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -127,16 +128,20 @@ class Layout:
         """The document without its closing ``<|end|>``: a builder that more can be laid onto."""
         builder = SequenceBuilder()
         builder.text(self.text.begin, loss=False)
+        self._lay(builder, document, lambda segment: self._encode_segment(builder, segment))
+        return builder
+
+    def _lay(self, builder: SequenceBuilder, document: Document, lay: Callable[[Segment], None]) -> None:
+        """``lay`` each segment behind what opens its turn; errors name document and segment."""
         previous: Segment | None = None
         for number, segment in enumerate(document.segments):
             self.open_turn(builder, segment.role, previous)
             try:
-                self._encode_segment(builder, segment)
+                lay(segment)
             except ValueError as error:
                 name = segment.modality.name
                 raise ValueError(f"{document.where}: segment {number} ({name}): {error}") from error
             previous = segment
-        return builder
 
     def open_turn(self, builder: SequenceBuilder, role: Role | None, previous: Segment | None) -> None:
         """Lay down what stands between ``previous`` and a segment of ``role``."""
@@ -203,15 +208,7 @@ class Layout:
         """
         counter = SequenceCounter()
         counter.text(self.text.begin, loss=False)
-        previous: Segment | None = None
-        for number, segment in enumerate(document.segments):
-            self.open_turn(counter, segment.role, previous)
-            try:
-                self._measure_segment(counter, segment)
-            except ValueError as error:
-                name = segment.modality.name
-                raise ValueError(f"{document.where}: segment {number} ({name}): {error}") from error
-            previous = segment
+        self._lay(counter, document, lambda segment: self._measure_segment(counter, segment))
         counter.text(self.text.end, document.segments[-1].loss)
         return np.array(counter.positions, dtype=np.int64), np.array(counter.targets, dtype=np.int64)
 

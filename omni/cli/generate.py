@@ -120,7 +120,7 @@ def _emit(answer: list[Segment], out: Path | None) -> list[dict[str, str]]:
             described.append({"type": segment.modality.name, "text": segment.text})
             continue
         path = _file(out, segment.modality, written)
-        _write(path, segment)
+        write_media(path, segment)
         written += 1
         print(f"{segment.modality.name}: {path}")
         described.append({"type": segment.modality.name, "file": str(path)})
@@ -147,7 +147,8 @@ def _file(out: Path | None, modality: Modality, number: int) -> Path:
     return path
 
 
-def _write(path: Path, segment: Segment) -> None:
+def write_media(path: Path, segment: Segment) -> None:
+    """Write a picture as PNG or a clip as WAV."""
     from omni.media import encode_png, write_wav
     from omni.sequence import Audio, Image
 

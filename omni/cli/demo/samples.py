@@ -6,8 +6,8 @@ from pathlib import Path
 
 from omni.cli.demo.report.results import DemoResults
 from omni.cli.demo.report.samples import samples_figure
-from omni.media import encode_png, write_wav
-from omni.sequence import Audio, Image
+from omni.cli.generate import write_media
+from omni.sequence import Audio, Segment
 
 
 def write_samples(folder: Path, results: DemoResults) -> None:
@@ -26,8 +26,5 @@ def write_samples(folder: Path, results: DemoResults) -> None:
                 _write(folder / f"generated-{source}", example.answer)
 
 
-def _write(stem: Path, segment: object) -> None:
-    if isinstance(segment, Image):
-        stem.with_suffix(".png").write_bytes(encode_png(segment.pixels))
-    elif isinstance(segment, Audio):
-        write_wav(stem.with_suffix(".wav"), segment.waveform, segment.sample_rate)
+def _write(stem: Path, segment: Segment) -> None:
+    write_media(stem.with_suffix(f".{segment.modality.answer_suffix}"), segment)
