@@ -138,8 +138,9 @@ class ShardCache:
             hit = self._is_here(name, lock)
             while not self._is_here(name, lock):
                 lock.drop()
-                lock.wait(shared=False, stop=stop)
-                if not self._is_here(name, lock):  # another may have fetched it meanwhile
+                if not lock.try_lock(shared=False):
+                    lock.pause(stop)  # not until it is free: another may fetch it, and keep it for an epoch
+                elif not self._is_here(name, lock):  # another may have fetched it meanwhile
                     self._fetch(name, lock, wait, stop)
                 lock.wait(shared=True, stop=stop)  # others may come in between: look again
             self.remote.counters.add("hits" if hit else "misses")

@@ -45,8 +45,16 @@ class Lock:
             CancelledError: ``stop`` was set.
         """
         while not self.try_lock(shared):
-            if (stop or threading.Event()).wait(_POLL):
-                raise CancelledError(f"{self.path}: stopped by the caller")
+            self.pause(stop)
+
+    def pause(self, stop: threading.Event | None = None) -> None:
+        """Wait a moment before the next try.
+
+        Raises:
+            CancelledError: ``stop`` was set.
+        """
+        if (stop or threading.Event()).wait(_POLL):
+            raise CancelledError(f"{self.path}: stopped by the caller")
 
     def record(self) -> dict[str, Any] | None:
         """What was written last; ``None`` where nothing was, or not to its end."""

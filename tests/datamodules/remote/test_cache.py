@@ -18,6 +18,7 @@ from omni.datamodules.remote.cache import STATE, ShardCache
 from omni.datamodules.remote.counters import Counts
 from omni.datamodules.remote.errors import NoRoomError, RemoteError
 from omni.datamodules.remote.folder import RemoteFile
+from omni.datamodules.remote.lease import Lease
 from omni.datamodules.remote.lock import Lock
 from tests.datamodules.remote.conftest import Make, content, fill
 from tests.datamodules.remote.stores import Store, http_store
@@ -189,6 +190,23 @@ def test_processes_share_one_cache(start: str, reads: list[int], make: Make) -> 
         use(cache, 3)
         run_workers(start, cache, [[0, 1, 2, 3], [2, 1, 0, 3]], 12_000)
         assert [store.reads(name) for name in NAMES] == reads
+
+
+def test_a_shard_that_another_fetched_and_keeps_is_shared(store: Store, make: Make) -> None:
+    ours, other = make(store), make(store)
+    held: list[Lease] = []
+
+    def look_before_the_other_fetches(name: str, lock: Lock) -> bool:
+        ours._is_here = is_here  # type: ignore[method-assign]
+        found = is_here(name, lock)
+        lock.drop()  # as the next step does: now the other may come first
+        held.append(other.lease(name))
+        return found
+
+    is_here, ours._is_here = ours._is_here, look_before_the_other_fetches  # type: ignore[method-assign]
+    with ours.lease(NAMES[0]) as path, held[0]:
+        assert path.read_bytes() == content(0)
+    assert (ours.counts().downloaded_bytes, other.counts().downloaded_bytes) == (0, 3000)
 
 
 def test_processes_keep_one_budget(make: Make) -> None:
