@@ -195,17 +195,19 @@ def test_processes_share_one_cache(start: str, reads: list[int], make: Make) -> 
 def test_a_shard_that_another_fetched_and_keeps_is_shared(store: Store, make: Make) -> None:
     ours, other = make(store), make(store)
     held: list[Lease] = []
+    looks: list[bool] = []
 
     def look_before_the_other_fetches(name: str, lock: Lock) -> bool:
-        ours._is_here = is_here  # type: ignore[method-assign]
-        found = is_here(name, lock)
-        lock.drop()  # as the next step does: now the other may come first
-        held.append(other.lease(name))
+        looks.append(found := is_here(name, lock))
+        if len(looks) == 2:  # the last look before the download
+            lock.drop()  # as the next step does: now the other may come first
+            held.append(other.lease(name))
         return found
 
     is_here, ours._is_here = ours._is_here, look_before_the_other_fetches  # type: ignore[method-assign]
     with ours.lease(NAMES[0]) as path, held[0]:
         assert path.read_bytes() == content(0)
+    assert looks == [False, False, True]
     assert (ours.counts().downloaded_bytes, other.counts().downloaded_bytes) == (0, 3000)
 
 
