@@ -9,18 +9,22 @@ import lightning
 from rich import print as rich_print
 
 from omni.datamodules.collate import collate
-from omni.datamodules.stream.loader import PlannedBatches, PlannedLoader, Share, Split
+from omni.datamodules.remote.remote_config import RemoteConfig
+from omni.datamodules.sources import SourceConfig, Sources, check_unweighted, named, weighted
+from omni.datamodules.stream.batches import PlannedBatches, Share
+from omni.datamodules.stream.loader import PlannedLoader, Split
+from omni.datamodules.stream.opened import OpenFolder, Opening, open_documents
 from omni.datamodules.stream.plan import Plan
 from omni.datamodules.stream.plan_config import PlanConfig
-from omni.datamodules.stream.store import SequenceStore
+from omni.datamodules.stream.table import Census
 from omni.layout import Layout
 from omni.sequence import OmniBatch, Sequence
 from omni.tokenizers.bundle import Tokenizers
 
-SOURCE = "shards"
-"""Name of the only source. The order depends on it, so it is the same wherever the shards lie."""
 ENDLESS = 1_000_000_000
 """Steps of a run that has no end of its own."""
+NEEDED = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+"""Parts of the data that a stage of Lightning reads."""
 
 
 class Collated:
@@ -40,73 +44,99 @@ class OmniDataModule(lightning.LightningDataModule):
     def __init__(
         self,
         tokenizers: str,
-        train: str,
-        val: str | None = None,
+        train: Sources,
+        val: Sources | None = None,
         plan: PlanConfig = PlanConfig(),  # noqa: B008 (frozen)
         batch_rows: int = 1,
         workers: int = 0,
         cache: bool = False,
         max_damaged: float = 0.001,
         val_rows: int = 64,
+        test: Sources | None = None,
+        measure: bool = False,
+        remote: RemoteConfig = RemoteConfig(),  # noqa: B008 (frozen)
     ) -> None:
         """
         Args:
             tokenizers: folder of the tokenizers.
-            train: folder of training shards.
-            val: folder of validation shards; none by default.
-            plan: row length, rows of a step, shuffle.
+            train: folder of training shards, or several sources by name: ``{web: {folder: ..., weight: 3}, ...}``.
+            val: the same for validation, where every document comes once; none by default.
+            plan: row length, rows of a step, shuffle, mixture.
             batch_rows: B: rows of one batch on one rank; the rest of a step's rows are accumulated
                 (``trainer.accumulate_grad_batches``).
             workers: processes that fetch and encode; 0 does it in the main process.
             cache: keep encoded documents in memory. For small data: each is then encoded once.
-            max_damaged: share of damaged documents that are set aside before it is an error.
+            max_damaged: share of a folder's documents that may be damaged before it is an error.
             val_rows: rows of the validation set, the first of its plan; at most all of them.
+            test: the same as ``val``, for ``trainer.test``, which gets all rows.
+            measure: read and measure all documents at the start, for shards whose indexes don't have the lengths
+                of their documents for these tokenizers (``omni shards index FOLDER --tokenizers DIR``).
+            remote: for shards at a URL.
         """
         super().__init__()
-        self.plan_config = plan
-        self.tokenizers_folder, self.train_folder, self.val_folder = tokenizers, train, val
+        self.tokenizers_folder = tokenizers
+        self.sources = {"train": named(train, "data.train")}
+        for name, given in (("val", val), ("test", test)):
+            self.sources[name] = named(given, f"data.{name}") if given is not None else {}
+            check_unweighted(self.sources[name], f"data.{name}")
+        self.plan_config = weighted(plan, self.sources["train"])
         self.batch_rows, self.workers, self.cache = batch_rows, workers, cache
         self.max_damaged, self.val_rows = max_damaged, val_rows
-        self.stores: dict[str, SequenceStore] = {}
+        self.measure, self.remote = measure, remote
+        self.folders: dict[str, OpenFolder] = {}
+        """By path or URL."""
 
     def setup(self, stage: str) -> None:
-        """Read and measure the shards."""
-        layout = Layout(Tokenizers.load(self.tokenizers_folder))
-        for folder in (self.train_folder, self.val_folder):
-            if folder is not None and folder not in self.stores:
-                workers = max(self.workers, min(2, os.cpu_count() or 1))
-                self.stores[folder] = SequenceStore(folder, layout, self.cache, self.max_damaged, workers)
-                self._print_size(folder)
-
-    def _print_size(self, folder: str) -> None:
-        plan = self._plan(folder, self.plan_config)
-        census = plan.census()[SOURCE]
-        said = {"drop": "left out", "truncate": "truncated", "split": "split"}[self.plan_config.too_long]
-        rich_print(
-            f"[dim]{folder}: {census.usable} documents, {census.positions:,} positions, "
-            f"rows {plan.fill():.1%} full"
-            + (
-                f"; {census.too_long} documents over {self.plan_config.row_length} positions {said}"
-                if census.too_long
-                else ""
-            )
-            + "[/dim]"
+        """Open the shards that a stage needs. Their documents are not read, unless ``measure`` is set."""
+        missing = [part for part in NEEDED.get(stage, ()) if not self._is_open(self.sources[part])]
+        if not missing:
+            return
+        how = Opening(
+            layout=Layout(Tokenizers.load(self.tokenizers_folder)),
+            tokenizers=self.tokenizers_folder,
+            row_length=self.plan_config.row_length,
+            measure=self.measure,
+            max_damaged=self.max_damaged,
+            cache=self.cache,
+            workers=max(self.workers, min(2, os.cpu_count() or 1)),
+            remote=self.remote,
         )
+        for part in missing:
+            for source in self.sources[part].values():
+                if source.folder not in self.folders:
+                    self.folders[source.folder] = open_documents(source.folder, how)
+            if not self.trainer or self.trainer.is_global_zero:
+                self._print_size(part)
 
-    def _plan(self, folder: str, config: PlanConfig, once: bool = False) -> Plan:
-        return Plan({SOURCE: self.stores[folder].table}, config, once=once)
+    def _is_open(self, sources: dict[str, SourceConfig]) -> bool:
+        return all(source.folder in self.folders for source in sources.values())
 
-    def _loader(self, folder: str, plan: Plan, steps: int) -> PlannedLoader[OmniBatch]:
+    def _print_size(self, part: str) -> None:
+        plan = self._plan(part, self.plan_config)
+        for name, census in plan.census().items():
+            folder = self.sources[part][name].folder
+            rich_print(f"[dim]{folder}: {said_of(census, plan.config)}[/dim]")
+        rich_print(f"[dim]{part}: rows {plan.fill():.1%} full[/dim]")
+
+    def _plan(self, part: str, config: PlanConfig) -> Plan:
+        lengths = {name: self.folders[source.folder].lengths for name, source in self.sources[part].items()}
+        tables = {name: one.table for name, one in lengths.items()}
+        cuts = {name: one.cuts for name, one in lengths.items()}
+        return Plan(tables, config, cuts, once=part != "train")
+
+    def _loader(self, part: str, plan: Plan, steps: int) -> PlannedLoader[OmniBatch]:
         trainer = self.trainer
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         split = Split(batch_rows=self.batch_rows, rank=rank, world=world)
-        batches = PlannedBatches([self.stores[folder]], Collated(plan.config.row_length))
+        stores = [self.folders[source.folder].store for source in self.sources[part].values()]
+        batches = PlannedBatches(stores, Collated(plan.config.row_length))
         return PlannedLoader(plan, batches, split, steps, self.workers)
 
     def train_dataloader(self) -> PlannedLoader[OmniBatch]:
         """The whole run as one pass: the plan goes through epochs of the data by itself."""
         steps = self.trainer.max_steps if self.trainer and self.trainer.max_steps > 0 else ENDLESS
-        loader = self._loader(self.train_folder, self._plan(self.train_folder, self.plan_config), steps)
+        plan = self._plan("train", self.plan_config)
+        loader = self._loader("train", plan, steps)
         rows, count = self.plan_config.global_rows, loader.batches_per_step
         if self.trainer and self.trainer.accumulate_grad_batches != count:
             raise ValueError(
@@ -114,12 +144,38 @@ class OmniDataModule(lightning.LightningDataModule):
                 f"batches, so set trainer.accumulate_grad_batches to {count}, "
                 f"got {self.trainer.accumulate_grad_batches}"
             )
+        if self.cache:
+            self._fill(plan, steps / loader.split.world)
         return loader
+
+    def _fill(self, plan: Plan, steps: float) -> None:
+        """Encode ahead, in processes, what a rank goes through as a whole; else documents are on first use."""
+        positions = sum(census.positions for census in plan.census().values())
+        if steps * plan.config.global_rows * plan.config.row_length >= positions:
+            for source in self.sources["train"].values():
+                self.folders[source.folder].store.fill(max(self.workers, min(2, os.cpu_count() or 1)))
 
     def val_dataloader(self) -> PlannedLoader[OmniBatch] | list[PlannedLoader[OmniBatch]]:
         """The first rows of the validation documents, each of which comes once; the same at every validation."""
-        if self.val_folder is None:
-            return []
-        rows = self.batch_rows * (self.trainer.world_size if self.trainer else 1)  # nothing is accumulated
-        plan = self._plan(self.val_folder, replace(self.plan_config, global_rows=rows), once=True)
-        return self._loader(self.val_folder, plan, min(max(1, self.val_rows // rows), plan.length()))
+        return self._once("val", self.val_rows) if self.sources["val"] else []
+
+    def test_dataloader(self) -> PlannedLoader[OmniBatch] | list[PlannedLoader[OmniBatch]]:
+        """Every test document once."""
+        return self._once("test", None) if self.sources["test"] else []
+
+    def _once(self, part: str, rows: int | None) -> PlannedLoader[OmniBatch]:
+        of_step = self.batch_rows * (self.trainer.world_size if self.trainer else 1)  # nothing is accumulated
+        plan = self._plan(part, replace(self.plan_config, global_rows=of_step))
+        steps = plan.length() if rows is None else min(max(1, rows // of_step), plan.length())
+        return self._loader(part, plan, steps)
+
+
+def said_of(census: Census, config: PlanConfig) -> str:
+    """What is printed of a source: what is used of it, what is left out or cut."""
+    said = {"drop": "left out", "truncate": "truncated", "split": "split"}[config.too_long]
+    parts = [f"{census.usable} documents, {census.positions:,} positions"]
+    if census.too_long:
+        parts.append(f"{census.too_long} documents over {config.row_length} positions {said}")
+    if census.unreadable:
+        parts.append(f"{census.unreadable} damaged ones left out")
+    return "; ".join(parts)

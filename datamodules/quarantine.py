@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -63,11 +65,14 @@ class Quarantine:
             self._met.add((shard, key, str(error)))
             part = getattr(error, "part", None)
             place = {"part": part, "offset": getattr(error, "offset", None)} if part is not None else {}
-            self.lines.append({"shard": shard, "key": key, **place, "error": str(error)})
+            self._list({"shard": shard, "key": key, **place, "error": str(error)})
         if self.in_a_row is not None and self._row >= self.in_a_row:
             raise ValueError(f"{self.folder}: {self._row} documents in a row are damaged; {self._listed()}")
         if self.documents is not None:
             self._check_share(self.documents)
+
+    def _list(self, line: dict[str, Any]) -> None:
+        self.lines.append(line)
 
     def good(self) -> None:
         """Note a document that could be used: the damaged ones are no longer in a row."""
@@ -102,4 +107,59 @@ class Quarantine:
         except OSError as error:  # data is often mounted read-only
             warnings.warn(f"the list of damaged documents can't be written ({error})", stacklevel=4)
             return f"the list of all can't be written ({error})"
+        return f"all are listed in {self.path}"
+
+
+class RunningQuarantine(Quarantine):
+    """What a run sets aside while it goes on: each line is written at once, for it may be killed at any time.
+
+    The processes of a run share the list, so the allowed share is of what all of them met. Lines of earlier runs
+    stay in it and are not counted, until they are met again.
+    """
+
+    def __init__(self, folder: Path, most: float, documents: int) -> None:
+        """Arguments as of ``Quarantine``."""
+        super().__init__(folder, most, documents=documents, in_a_row=IN_A_ROW)
+        self._counted: set[str] = set()
+        self._old: set[str] = set()
+        self._read = 0
+        """Bytes of the list that were read."""
+        self._unwritten: OSError | None = None
+        if self.path.exists():
+            content = self.path.read_text()
+            self._old, self._read = set(content.splitlines()), len(content.encode())
+
+    def _list(self, line: dict[str, Any]) -> None:
+        said = json.dumps(line)
+        try:
+            self._share(said)
+        except OSError as error:  # data is often mounted read-only
+            if self._unwritten is None:
+                warnings.warn(f"the list of damaged documents can't be written ({error})", stacklevel=4)
+            self._unwritten = error
+        self._count(said)
+
+    def _count(self, said: str) -> None:
+        if said not in self._counted:
+            self._counted.add(said)
+            self.lines.append(json.loads(said))
+
+    def _share(self, said: str) -> None:
+        """Count what other processes listed since, and add a line where it isn't there."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0, os.SEEK_END)
+            if file.tell() < self._read:  # it was deleted, or written anew
+                self._old, self._read = set(), 0
+            file.seek(self._read)
+            for other in file.read().splitlines():
+                self._count(other)
+            if said not in self._counted | self._old:
+                file.write(f"{said}\n")
+            self._read = file.tell()
+
+    def _write(self) -> str:
+        if self._unwritten is not None:
+            return f"the list of all can't be written ({self._unwritten})"
         return f"all are listed in {self.path}"

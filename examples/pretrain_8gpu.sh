@@ -4,7 +4,7 @@
 #   DATA=my_data RUN=runs/100m examples/pretrain_8gpu.sh
 #   GPUS=2 examples/pretrain_8gpu.sh --trainer.max_steps 100        # any option of `omni fit` may follow
 #
-# Needs:    DATA/tokenizers and DATA/shards/{train,heldout}. runs/demo has them (too little data for this size:
+# Needs:    DATA/tokenizers and DATA/shards/{train,heldout}, indexed with --tokenizers. runs/demo has them (too little data for this size:
 #           good for a trial); docs/data.md says how to make them of your own data.
 # Time:     unmeasured. This was run with two processes on a CPU (gloo), never on 8 GPUs.
 # Result:   RUN/checkpoints/last.ckpt and RUN/logs. The order of the documents is that of a single process with

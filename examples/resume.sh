@@ -6,7 +6,7 @@
 #
 # Needs:    RUN/checkpoints/last.ckpt, which is written every `checkpoint.every_n_train_steps` (1000) steps and
 #           at the end, and RUN/logs/version_*/config.yaml, which `omni fit` writes at the start.
-# Time:     what was left of the run, and up to half a minute to read the shards.
+# Time:     what was left of the run.
 # Result:   on one process the same weights, bit for bit, as if nothing had happened: order, noise, optimizer
 #           and schedule go on where they were. Losses of the second part are in a new RUN/logs/version_*.
 #

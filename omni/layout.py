@@ -22,10 +22,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt32
 
-from omni.modality import AUDIO, IMAGE, MODALITIES, TEXT
+from omni.modality import AUDIO, IMAGE, TEXT
 from omni.sequence import Audio, Document, Image, Role, Segment, Sequence, Text
+from omni.spans import SpanList, count_spans
 from omni.tokenizers.audio.arrays import check_codes
 from omni.tokenizers.bundle import Tokenizers
 
@@ -86,20 +87,14 @@ class SequenceBuilder:
 
 
 @dataclass
-class SequenceCounter(SequenceBuilder):
-    """Counts positions and training targets by modality instead of laying them down."""
+class SpanBuilder(SequenceBuilder):
+    """Notes spans instead of laying positions down."""
 
-    positions: list[int] = field(default_factory=lambda: [0] * len(MODALITIES))
-    targets: list[int] = field(default_factory=lambda: [0] * len(MODALITIES))
+    spans: SpanList = field(default_factory=SpanList)
 
     def text(self, token: int, loss: bool) -> None:
-        """Count a text token."""
-        self.add(TEXT.id, 1, loss)
-
-    def add(self, modality: int, count: int, loss: bool) -> None:
-        """Count ``count`` positions of a modality, which are targets where ``loss`` is set."""
-        self.positions[modality] += count
-        self.targets[modality] += count * loss
+        """Note a text token."""
+        self.spans.add(TEXT.id, 1, loss)
 
 
 class Layout:
@@ -199,32 +194,35 @@ class Layout:
     def measure(self, document: Document) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
         """Positions and training targets by modality that ``encode`` would give, without encoding.
 
-        The positions sum to ``len(encode(document))``, the targets are its ``target_counts()``. Of pictures,
-        waveforms and codes only the shape is looked at, so that an outline of the document does
+        The positions sum to ``len(encode(document))``, the targets are its ``target_counts()``; errors as of
+        ``spans``.
+        """
+        return count_spans(self.spans(document))
+
+    def spans(self, document: Document) -> UInt32[np.ndarray, " spans"]:
+        """What ``encode`` would lay down, in short (see ``omni.spans``), without encoding.
+
+        Of pictures, waveforms and codes only the shape is looked at, so that an outline of the document does
         (``omni.datamodules.shards.outline``).
 
         Raises:
             ValueError: as ``encode``, but for what only the content tells (NaN samples, codes out of range).
         """
-        counter = SequenceCounter()
-        counter.text(self.text.begin, loss=False)
-        self._lay(counter, document, lambda segment: self._measure_segment(counter, segment))
-        counter.text(self.text.end, document.segments[-1].loss)
-        return np.array(counter.positions, dtype=np.int64), np.array(counter.targets, dtype=np.int64)
+        builder = SpanBuilder()
+        builder.text(self.text.begin, loss=False)
+        self._lay(builder, document, lambda segment: self._add_span(builder.spans, segment))
+        builder.text(self.text.end, document.segments[-1].loss)
+        return builder.spans.array()
 
-    def _measure_segment(self, counter: SequenceCounter, segment: Segment) -> None:
+    def _add_span(self, spans: SpanList, segment: Segment) -> None:
         if isinstance(segment, Text):
-            counter.add(TEXT.id, len(self.text.encode(segment.text)), segment.loss)
+            length = len(self.text.encode(segment.text))
         elif isinstance(segment, Image):
             rows, cols = self._grid(*segment.pixels.shape[:2])
-            counter.add(TEXT.id, 3, segment.loss)
-            counter.add(IMAGE.id, rows * cols, segment.loss)
-            counter.add(TEXT.id, 1, False)
+            length = rows * cols + 4
         else:
-            counter.add(TEXT.id, 1, segment.loss)
-            counter.add(AUDIO.id, self._frames(segment), segment.loss)
-            counter.add(TEXT.id, 1, False)
-            counter.targets[AUDIO.id] += segment.loss  # the audio head predicts the end of a clip
+            length = self._frames(segment) + 2
+        spans.add(segment.modality.id, length, segment.loss)
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
         config = self.tokenizers.image.config

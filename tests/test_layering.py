@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 OMNI = ROOT / "omni"
 
 BASE = ("modality", "sequence", "media")
-FORMAT = (*BASE, "tokenizers", "layout")
+FORMAT = (*BASE, "spans", "tokenizers", "layout")
 NETWORK = ("modality", "sequence", "nn", "model")
 USE = (*FORMAT, "nn", "model", "losses", "optim", "checkpoint")
 LEARNING = (*USE, "inference", "evaluation", "training")
@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "sequence": ("modality", "media"),
     # the data branch
     "tokenizers": BASE,
-    "layout": (*BASE, "tokenizers"),
+    "spans": ("modality",),
+    "layout": (*BASE, "spans", "tokenizers"),
     "datamodules": FORMAT,
     # the model branch
     "nn": ("modality", "sequence"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from omni.datamodules.omni_datamodule import OmniDataModule
-from omni.datamodules.shards.writer import write_shards
+from omni.datamodules.shards.index_folder import index_folder
+from omni.datamodules.shards.writer import PER_SHARD, write_shards
 from omni.datamodules.stream.plan_config import PlanConfig
 from omni.optim import OptimConfig
 from omni.sequence import Document
@@ -25,19 +26,32 @@ STEPS = 8
 
 
 def write_corpus(folder: Path, documents: tuple[Document, ...] | None = None) -> Path:
-    """Shards and tokenizers below ``folder``."""
+    """Shards, measured, and tokenizers below ``folder``."""
     tiny_tokenizers().save(folder / "tokenizers")
-    write_shards(documents or tiny_documents(60), folder / "train")
+    write_measured(documents or tiny_documents(60), folder / "train", folder / "tokenizers")
     return folder
 
 
-def build(corpus: Path, batch_rows: int, seed: int = 0) -> tuple[Pretrain, OmniDataModule]:
+def write_measured(
+    documents: Iterable[Document], folder: Path, tokenizers: Path, per_shard: int = PER_SHARD
+) -> None:
+    """Shards whose indexes have the lengths of the documents."""
+    write_shards(documents, folder, per_shard)
+    index_folder(folder, tokenizers)
+
+
+def build(
+    corpus: Path, batch_rows: int, seed: int = 0, max_damaged: float = 0.001
+) -> tuple[Pretrain, OmniDataModule]:
     """A module whose weights are all other than zero, and its data."""
     tokenizers = str(corpus / "tokenizers")
     module = Pretrain(tokenizers, tiny_config(), OptimConfig(lr=3e-3, warmup_steps=2), seed)
     shake(module)
     plan = PlanConfig(row_length=ROW_LENGTH, global_rows=GLOBAL_ROWS, window=64, seed=seed)
-    return module, OmniDataModule(tokenizers, str(corpus / "train"), None, plan, batch_rows, cache=True)
+    train = str(corpus / "train")
+    return module, OmniDataModule(
+        tokenizers, train, None, plan, batch_rows, cache=True, max_damaged=max_damaged
+    )
 
 
 def fit(
@@ -47,13 +61,14 @@ def fit(
     batch_rows: int = GLOBAL_ROWS,
     resume: Path | None = None,
     dtype: torch.dtype = torch.float32,
+    max_damaged: float = 0.001,
     **settings: Any,
 ) -> Pretrain:
     """Train for ``STEPS`` steps; the last checkpoint is ``out/last.ckpt``.
 
     The rows of a step that don't fit into ``batch_rows`` are accumulated.
     """
-    module, data = build(corpus, batch_rows)
+    module, data = build(corpus, batch_rows, max_damaged=max_damaged)
     module.to(dtype)
     callbacks = [ModelCheckpoint(out, save_last=True, every_n_train_steps=4), *settings.pop("callbacks", [])]
     ranks = settings.get("devices", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,6 +10,17 @@ from omni.datamodules.remote.lock import Lock
 
 PART = ".part"
 """Suffix of a download that isn't finished; the file has its final size from the start."""
+
+
+def discard(path: Path) -> None:
+    """Delete a file whose exclusive lock the caller has, and give its room back though others have it open.
+
+    The name goes first: who reads without a lock, and finds behind the read that the file has a name, knows that
+    it was whole.
+    """
+    with path.open("r+b") as file:
+        path.unlink()
+        file.truncate()
 
 
 class Budget:
@@ -25,7 +37,7 @@ class Budget:
 
     def lock_of(self, name: str) -> Lock:
         """The lock of a file, not taken yet."""
-        return Lock(self.state / f"{name}.lock")
+        return Lock(self._lock_path(name))
 
     def part_of(self, name: str) -> Path:
         """Where a file is while it is downloaded."""
@@ -51,10 +63,17 @@ class Budget:
             if free < size:
                 return None
             for path in victims:
-                path.unlink()
+                discard(path)
             with self.part_of(name).open("wb") as part:
                 part.truncate(size)
             return sum(path.suffix != PART for path in victims)
+
+    def touch(self, name: str) -> None:
+        """Note that a file was used now, which has been leased before."""
+        os.utime(self._lock_path(name))
+
+    def _lock_path(self, name: str) -> Path:
+        return self.state / f"{name}.lock"
 
     def _held(self) -> list[tuple[bool, int, Path, int]]:
         """What takes room, as (finished, time of last use, path, bytes): dead processes' downloads come first."""
@@ -62,7 +81,7 @@ class Budget:
         for path in [*self.folder.glob("*.tar"), *self.state.glob(f"*.tar{PART}")]:
             try:
                 size = path.stat().st_size
-                used = (self.state / f"{path.name.removesuffix(PART)}.lock").stat().st_mtime_ns
+                used = self._lock_path(path.name.removesuffix(PART)).stat().st_mtime_ns
             except FileNotFoundError:  # renamed or given up meanwhile
                 continue
             found.append((path.suffix != PART, used, path, size))

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from omni.datamodules.remote.budget import Budget
+from omni.datamodules.remote.budget import Budget, discard
 from omni.datamodules.remote.counters import Counts
 from omni.datamodules.remote.download import announced, download
 from omni.datamodules.remote.errors import (
@@ -84,6 +84,15 @@ class ShardCache:
     def shards(self) -> list[str]:
         """Names of the folder's shards, in order."""
         return sorted(name for name in self.files if name.endswith(".tar"))
+
+    @property
+    def budget_bytes(self) -> int:
+        """Bytes that the shards and unfinished downloads may take."""
+        return self._budget.limit
+
+    def touch(self, name: str) -> None:
+        """Note that a file which was leased before is in use: it is evicted later."""
+        self._budget.touch(name)
 
     def counts(self) -> Counts:
         """What this process did so far."""
@@ -183,7 +192,8 @@ class ShardCache:
         try:
             for left in reversed(range(_DOWNLOADS)):
                 file = announced(self.remote, name, self.files.get(name, RemoteFile()), stop)
-                path.unlink(missing_ok=True)
+                if path.exists():
+                    discard(path)
                 self._make_room(name, file.size or 0, wait, stop)
                 try:
                     download(self.remote, name, file, part, stop)

@@ -8,8 +8,14 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 _BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
-_TRANSPORT = {"aiohttp.client_exceptions.ClientError", "botocore.exceptions.HTTPClientError"}
-"""Bases of the errors of a broken connection; by name, since the packages that define them are optional."""
+_TRANSPORT = {
+    "aiohttp.client_exceptions.ClientError",
+    "botocore.exceptions.FlexibleChecksumError",
+    "botocore.exceptions.HTTPClientError",
+    "botocore.exceptions.IncompleteReadError",
+}
+"""Bases of the errors of a broken connection, and of an answer that arrived cut or changed; by name, since the
+packages that define them are optional."""
 _LASTING = {
     getattr(errno, name)
     for name in (

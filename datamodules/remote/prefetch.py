@@ -1,158 +1,83 @@
-"""Downloads the shards that the plan needs next, in a thread of its own, a few ahead of their use."""
+"""Fetches the shards of the coming rows in a thread of the process that knows them, ahead of those that read."""
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
 
 from omni.datamodules.remote.cache import ShardCache
-from omni.datamodules.remote.errors import NoRoomError
-from omni.datamodules.remote.lease import Lease
+from omni.datamodules.remote.errors import RemoteError
 
-_ROOM_POLL = 0.5  # seconds until the thread looks again for room in the budget
+_FRESH = 1.0  # seconds for which a shard that was looked after needs no other look
 _LONGEST_CLOSE = 5.0  # seconds to wait for the thread: a request that is under way can't be called off
 
 
-@dataclass
-class _Ahead:
-    """A shard that was asked for ahead of its use."""
-
-    name: str
-    lease: Lease | None = None
-    error: Exception | None = None
-    starved: bool = False
-    """There was no room for it at the last look."""
-    dropped: bool = False
-    """Nobody waits for it any more."""
-
-    def drop(self) -> None:
-        self.dropped = True
-        if self.lease is not None:
-            self.lease.release()
-
-
 class Prefetcher:
-    """Keeps the next shards of a plan in the cache; a context manager that stops its thread at the end.
+    """Brings shards into the cache, the soonest needed first, for readers in this process and in others.
 
-    For one consumer, which leases the shards in the order of ``names``, in the process that made it; elsewhere
-    (a forked worker) and for names out of order ``lease`` works too, without prefetching.
+    It keeps no lease: what was fetched last is evicted last, and at most half the budget is fetched ahead, so
+    that the other half stays for the shards in use. The thread lives as long as there is something to fetch.
     """
 
-    def __init__(self, cache: ShardCache, names: Iterable[str], ahead: int = 2) -> None:
-        """
-        Args:
-            cache: that holds the shards; its budget should hold ``ahead`` shards and those in use.
-            names: of shards, in the order of their use; read ahead in the thread. May be endless.
-            ahead: shards that are kept for the calls to come.
-        """
-        if ahead < 1:
-            raise ValueError(f"ahead must be at least 1 shard, got {ahead}")
-        self.cache, self.ahead = cache, ahead
-        self._names = names
-        self._window: deque[_Ahead] = deque()
-        self._last: str | None = None
-        self._failed: Exception | None = None
+    def __init__(self, cache: ShardCache) -> None:
+        self.cache = cache
+        self._waiting: deque[str] = deque()
+        self._looked: dict[str, float] = {}
+        self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
         self._process = os.getpid()
-        self._thread = threading.Thread(target=self._run, name="shard prefetch", daemon=True)
-        self._thread.start()
 
-    def lease(self, name: str) -> Lease:
-        """The shard on the local disk, as ``ShardCache.lease``; what was ahead of it in the plan is past.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Prefetcher, (self.cache,)
 
-        Raises:
-            RemoteError: this shard's download failed, in the thread or now.
-            Exception: what the iterator of names raised.
+    def coming(self, names: Iterable[str]) -> None:
+        """Tell what is needed from now on, in this order; takes the place of what was told before.
+
+        Returns at once. A shard that can't be fetched is left to those that read it, who meet the same error. In
+        a process forked from the one that made the prefetcher it does nothing.
         """
         if os.getpid() != self._process or self._stop.is_set():
-            return self.cache.lease(name)
-        with self._changed:
-            item = self._take(name)
-            self._changed.notify_all()
-            if item is not None:
-                self._changed.wait_for(
-                    lambda: item.lease or item.error or item.starved or self._stop.is_set()
-                )
-                if item.lease is not None:
-                    self.cache.remote.counters.add("hits")
-                    return item.lease
-                if item.error is not None:
-                    raise item.error
-                item.dropped = True
-                self._clear()  # what is held for later may be what is in the way
-            if self._failed is not None:
-                raise self._failed
-        return self.cache.lease(name)
+            return
+        with self._lock:
+            now, near = time.monotonic(), list(self._near(names))
+            self._looked = {
+                name: at for name, at in self._looked.items() if name in near and now < at + _FRESH
+            }
+            self._waiting = deque(name for name in near if name not in self._looked)
+            if self._waiting and self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="shard prefetch", daemon=True)
+                self._thread.start()
 
     def close(self) -> None:
-        """Stop downloading and let go of what was fetched ahead."""
-        if os.getpid() != self._process:
-            return
+        """Stop downloading; a second time does nothing."""
         self._stop.set()
-        with self._changed:
-            self._clear()
-            self._changed.notify_all()
-        self._thread.join(_LONGEST_CLOSE)
+        thread = self._thread
+        if thread is not None and os.getpid() == self._process:
+            thread.join(_LONGEST_CLOSE)
 
-    def __enter__(self) -> Prefetcher:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _take(self, name: str) -> _Ahead | None:
-        """The window's entry for a name, with all before it dropped; ``None`` where it isn't in the window."""
-        if name == self._last:
-            return None
-        self._last = name
-        if all(item.name != name for item in self._window):
-            self._clear()  # the caller left the plan, or is faster: let the thread catch up
-            return None
-        while (item := self._window.popleft()).name != name:
-            item.drop()
-        return item
-
-    def _clear(self) -> None:
-        while self._window:
-            self._window.popleft().drop()
+    def _near(self, names: Iterable[str]) -> Iterator[str]:
+        """The first of them that fit into half the budget together, as far as their sizes are known."""
+        room = self.cache.budget_bytes // 2
+        for name in dict.fromkeys(names):
+            size = self.cache.files[name].size
+            if size is None or size > room:
+                return
+            room -= size
+            yield name
 
     def _run(self) -> None:
-        try:
-            before = None
-            for name in self._names:
-                if name == before:
-                    continue
-                before = name
-                with self._changed:
-                    self._changed.wait_for(lambda: len(self._window) < self.ahead or self._stop.is_set())
-                    if self._stop.is_set():
-                        return
-                    item = _Ahead(name)
-                    self._window.append(item)
-                self._fetch(item)
-        except Exception as error:  # of the iterator: the next call raises it
-            with self._changed:
-                self._failed = error
-                self._changed.notify_all()
-
-    def _fetch(self, item: _Ahead) -> None:
-        while not item.dropped:
-            lease, error, starved = None, None, False
-            try:
-                lease = self.cache.lease(item.name, wait=False, stop=self._stop)
-            except NoRoomError:
-                starved = True
-            except Exception as raised:  # the call that needs this shard raises it
-                error = raised
-            with self._changed:
-                item.lease, item.error, item.starved = lease, error, starved
-                if item.dropped:
-                    item.drop()
-                self._changed.notify_all()
-                if not starved:
+        while True:
+            with self._lock:
+                if not self._waiting or self._stop.is_set():
+                    self._thread = None
                     return
-                self._changed.wait_for(lambda: item.dropped, _ROOM_POLL)
+                name = self._waiting.popleft()
+                self._looked[name] = time.monotonic()
+            with suppress(RemoteError):  # no room now, or a store that fails: who reads it will know
+                self.cache.lease(name, wait=False, stop=self._stop).release()

@@ -17,10 +17,11 @@ from jaxtyping import UInt64
 from omni.datamodules.shards.check_document import check_document
 from omni.datamodules.shards.damage import Damage, DocumentError
 from omni.datamodules.shards.keys import key_hashes, keys_in_two_shards
-from omni.datamodules.shards.pool import run_over
+from omni.datamodules.shards.pool import Workers, run_each
 from omni.datamodules.shards.scan import Member, group_members, headers_hash, read_members, shards_in
 from omni.datamodules.shards.shard_index import ShardIndex, how_to_index, index_path, open_index
 from omni.datamodules.shards.tar_files import TarFiles, read_pieces
+from omni.datamodules.shards.tasks import Failed
 
 
 @dataclass
@@ -61,7 +62,7 @@ class Check(ShardCheck):
 
 
 def check_shards(
-    folder: Path, decode: bool = False, workers: int = 1, report: Callable[[], None] = lambda: None
+    folder: Path, decode: bool = False, workers: Workers = 1, report: Callable[[], None] = lambda: None
 ) -> Check:
     """Read every document of the folder; ``report`` is called after each shard.
 
@@ -73,7 +74,8 @@ def check_shards(
     """
     check = Check()
     found: list[ShardCheck] = []
-    for shard in run_over(partial(check_shard, decode=decode), shards_in(folder), workers):
+    for outcome in run_each(partial(check_shard, decode=decode), shards_in(folder), workers):
+        shard = _unchecked(outcome) if isinstance(outcome, Failed) else outcome
         check.add(shard)
         if shard.index is not None:
             found.append(shard)
@@ -82,6 +84,10 @@ def check_shards(
         [shard.index for shard in found if shard.index], [shard.keys for shard in found]
     )
     return check
+
+
+def _unchecked(failed: Failed[Path]) -> ShardCheck:
+    return ShardCheck(damaged=[Damage(str(failed.item), None, None, "tar", f"{failed}; not checked")])
 
 
 def check_shard(shard: Path, decode: bool) -> ShardCheck:

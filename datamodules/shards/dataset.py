@@ -45,7 +45,15 @@ def layout_of(indexes: Seq[ShardIndex]) -> str | None:
 
 def summary(indexes: Seq[ShardIndex]) -> dict[str, Any]:
     """Everything that ``dataset.json`` says."""
-    shards = [{"name": index.shard.name, "bytes": index.size, "documents": len(index)} for index in indexes]
+    shards = [
+        {
+            "name": index.shard.name,
+            "bytes": index.size,
+            "digest": index.head.digest,
+            "documents": len(index),
+        }
+        for index in indexes
+    ]
     said: dict[str, Any] = {
         "documents": sum(map(len, indexes)),
         "by_source": documents_by_source(indexes),

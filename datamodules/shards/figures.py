@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from omni.datamodules.shards.dataset import data_fingerprint, documents_by_source, layout_of
+from omni.datamodules.shards.fill import Fill, FillConfig, packed_fill
+from omni.datamodules.shards.pool import Workers, run_over
 from omni.datamodules.shards.scan import shards_in
-from omni.datamodules.shards.shard_index import ShardIndex, read_index
+from omni.datamodules.shards.shard_index import read_index
 from omni.modality import MODALITIES
 
 LONGEST = 10
@@ -46,6 +49,8 @@ class Lengths:
     histogram: dict[str, int]
     """Documents by range of positions, such as ``"64-127"``."""
     longest: list[Long]
+    fill: Fill | None
+    """What packing makes of them; ``None`` where no document fits into a row."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,19 @@ class Figures:
         return asdict(self)
 
 
-def shard_figures(folder: Path, report: Callable[[], None] = lambda: None) -> Figures:
-    """Figures of a folder; ``report`` is called after each shard.
+def shard_figures(
+    folder: Path,
+    config: FillConfig = FillConfig(),  # noqa: B008 (frozen)
+    workers: Workers = 1,
+    report: Callable[[], None] = lambda: None,
+) -> Figures:
+    """Figures of a folder.
+
+    Args:
+        folder: shards with their indexes.
+        config: rows and ranks that fill and balance are predicted for.
+        workers: processes, or a cluster.
+        report: called after each shard.
 
     Raises:
         DocumentError: no shards there, or an index is missing or stale.
@@ -77,49 +93,43 @@ def shard_figures(folder: Path, report: Callable[[], None] = lambda: None) -> Fi
     indexes = [read_index(shard) for shard in shards_in(folder)]
     layout = layout_of(indexes)
     total = _Totals()
-    content_bytes = 0
-    for index in indexes:
-        content_bytes += int(index.arrays.parts["size"].sum())
-        if layout is not None:
-            total.add(index)
+    for found in run_over(
+        partial(_totals, measured=layout is not None), [index.shard for index in indexes], workers
+    ):
+        total.add(found)
         report()
+    fill = packed_fill(indexes, config) if layout is not None else None
     return Figures(
         shards=len(indexes),
         documents=sum(map(len, indexes)),
         parts=sum(index.head.parts for index in indexes),
         tar_bytes=sum(index.size for index in indexes),
-        content_bytes=content_bytes,
+        content_bytes=total.content_bytes,
         fingerprint=data_fingerprint(indexes),
         by_source=documents_by_source(indexes),
-        lengths=None if layout is None else total.lengths(layout),
+        lengths=None if layout is None else total.lengths(layout, fill),
     )
 
 
+@dataclass
 class _Totals:
-    """Sums over shards."""
+    """Sums over the documents of a shard, or of several."""
 
-    def __init__(self) -> None:
-        self.by_source: dict[str, np.ndarray] = {}
-        self.bins = np.zeros(BINS, np.int64)
-        self.longest: list[tuple[int, int, int]] = []
-        self.indexes: list[ShardIndex] = []
+    content_bytes: int = 0
+    by_source: dict[str, np.ndarray] = field(default_factory=dict)
+    bins: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    longest: list[Long] = field(default_factory=list)
 
-    def add(self, index: ShardIndex) -> None:
-        """Count a shard."""
-        arrays = index.arrays
-        source = arrays.documents["source"][:-1]
-        columns = np.concatenate([index.positions, index.targets], axis=1)
-        for number, name in enumerate(arrays.sources):
-            sums = columns[source == number].sum(0, dtype=np.int64)
+    def add(self, other: _Totals) -> None:
+        """Count the documents of ``other``, too."""
+        self.content_bytes += other.content_bytes
+        for name, sums in other.by_source.items():
             self.by_source[name] = self.by_source.get(name, 0) + sums
-        lengths = index.positions.sum(1, dtype=np.int64)
-        self.bins += np.bincount(np.frexp(lengths)[1], minlength=BINS)[:BINS]
-        rows = np.argsort(-lengths, kind="stable")[:LONGEST]
-        self.longest += [(-int(lengths[row]), len(self.indexes), int(row)) for row in rows]
-        self.longest = sorted(self.longest)[:LONGEST]
-        self.indexes.append(index)
+        self.bins = self.bins + other.bins
+        both = [*self.longest, *other.longest]
+        self.longest = sorted(both, key=lambda long: -long.positions)[:LONGEST]
 
-    def lengths(self, layout: str) -> Lengths:
+    def lengths(self, layout: str, fill: Fill | None) -> Lengths:
         """The sums as figures."""
         zero = np.zeros(2 * len(MODALITIES), np.int64)
         everything = _named(sum(self.by_source.values(), zero))
@@ -130,12 +140,26 @@ class _Totals:
             by_source={name: _named(sums) for name, sums in sorted(self.by_source.items())},
             unmeasured=int(self.bins[0]),
             histogram=_ranges(self.bins),
-            longest=[
-                Long(-length, str(found.shard), found.key(row), found.source(row))
-                for length, number, row in self.longest
-                for found in [self.indexes[number]]
-            ],
+            longest=self.longest,
+            fill=fill,
         )
+
+
+def _totals(shard: Path, measured: bool) -> _Totals:
+    index = read_index(shard)
+    arrays = index.arrays
+    total = _Totals(int(arrays.parts["size"].sum()))
+    if not measured:
+        return total
+    source = arrays.documents["source"][:-1]
+    columns = np.concatenate([index.positions, index.targets], axis=1)
+    for number, name in enumerate(arrays.sources):
+        total.by_source[name] = columns[source == number].sum(0, dtype=np.int64)
+    lengths = index.positions.sum(1, dtype=np.int64)
+    total.bins = np.bincount(np.frexp(lengths)[1], minlength=BINS)[:BINS]
+    rows = np.argsort(-lengths, kind="stable")[:LONGEST].tolist()
+    total.longest = [Long(int(lengths[row]), str(shard), index.key(row), index.source(row)) for row in rows]
+    return total
 
 
 def _named(sums: np.ndarray) -> dict[str, dict[str, int]]:

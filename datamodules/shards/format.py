@@ -84,7 +84,7 @@ def to_members(document: Document, codec: str | None = None) -> dict[str, bytes]
                 entry |= {"file": suffix, **audio_size(segment)}
                 if codec is not None and segment.codes is not None:
                     name = f"{number}.{CODES_SUFFIX}"
-                    members[name] = _codes_file(segment.codes)
+                    members[name] = codes_file(segment.codes)
                     entry |= {"codes": name, **codes_size(segment.codes), "codec": codec}
         except ValueError as error:
             raise DocumentError(f"{document.where}.segments[{number}]: {error}") from error
@@ -95,7 +95,12 @@ def to_members(document: Document, codec: str | None = None) -> dict[str, bytes]
     return {JSON_SUFFIX: json.dumps(head | {"segments": segments}).encode(), **members}
 
 
-def _codes_file(codes_FK: Int[np.ndarray, "F K"]) -> bytes:
+def codes_file(codes_FK: Int[np.ndarray, "F K"]) -> bytes:
+    """The ``.npy`` file that a shard keeps of a clip's codes.
+
+    Raises:
+        ValueError: a code that 16 bits can't hold.
+    """
     if codes_FK.size and not 0 <= codes_FK.min() <= codes_FK.max() <= 65_535:
         raise ValueError(f"codes from {codes_FK.min()} to {codes_FK.max()}, a shard keeps 0 to 65535")
     return npy_bytes(codes_FK.astype(np.uint16))

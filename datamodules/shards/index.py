@@ -9,17 +9,19 @@ from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt32
 
 from omni.datamodules.shards.damage import Damage, DocumentError
+from omni.datamodules.shards.digest import DigestingFiles
 from omni.datamodules.shards.format import head_of, json_of, media_in
 from omni.datamodules.shards.index_file import DOCUMENT, PART, Arrays, index_bytes
 from omni.datamodules.shards.outline import outline_from
 from omni.datamodules.shards.scan import Entry, scan_shard
 from omni.datamodules.shards.shard_index import Part, ShardIndex, index_path, read_index
-from omni.datamodules.shards.tar_files import TarFiles, read_pieces
+from omni.datamodules.shards.tar_files import read_pieces
 from omni.layout import Layout
 from omni.modality import MODALITIES
+from omni.spans import count_spans, joined
 
 UNKNOWN = "unknown"
 """Source of a document that names none, or can't be read."""
@@ -42,6 +44,7 @@ class _Rows:
     documents: list[tuple[int, int, int]] = field(default_factory=list)
     lengths: list[Int[np.ndarray, "2 M"]] = field(default_factory=list)
     """Positions and targets of each document; empty where they are not measured."""
+    spans: list[UInt32[np.ndarray, " _"]] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
     suffixes: dict[str, int] = field(default_factory=dict)
     sources: dict[str, int] = field(default_factory=dict)
@@ -61,12 +64,15 @@ class _Rows:
         documents["key"] = [0, *accumulate(map(len, self.keys))]
         lengths = np.array(self.lengths, np.int32).reshape(-1, 2, len(MODALITIES))
         positions, targets = lengths[:, 0], lengths[:, 1]
+        spans, starts = joined(self.spans)
         keys = np.frombuffer(b"".join(self.keys), np.uint8)
         return Arrays(
             np.array(self.parts, PART),
             documents,
             positions,
             targets,
+            starts.astype(np.uint32),
+            spans,
             keys,
             tuple(self.suffixes),
             tuple(self.sources),
@@ -90,14 +96,14 @@ def index_of(shard: Path, layout: Layout | None = None) -> tuple[bytes, list[Dam
     Raises:
         DocumentError: see ``scan_shard``.
     """
-    scan, files, rows = scan_shard(shard), TarFiles(), _Rows()
+    scan, files, rows = scan_shard(shard), DigestingFiles(shard), _Rows()
     damaged: list[Damage] = []
     codec = layout.tokenizers.audio.fingerprint if layout else None
     for entry in scan.entries:
         parts = [Part(suffix, *place, 0) for suffix, place in entry.members.items()]
         pieces = read_pieces(files, shard, entry.key, parts)
         members = {piece.part.suffix: piece.content for piece in pieces}
-        source, lengths = UNKNOWN, np.zeros((2, len(MODALITIES)), np.int64)
+        source, spans = UNKNOWN, np.zeros(0, np.uint32)
         try:
             where = f"{shard}[{entry.key}]"
             head = json_of(entry.key, members, where)
@@ -107,15 +113,16 @@ def index_of(shard: Path, layout: Layout | None = None) -> tuple[bytes, list[Dam
                 document = outline_from(
                     head, f"{where}.", media, key=entry.key, shard=str(shard), codec=codec
                 )
-                lengths = np.stack(layout.measure(document))
+                spans = layout.spans(document)
         except ValueError as error:
             said = error if isinstance(error, DocumentError) else DocumentError(str(error))
             damaged.append(Damage.of(str(shard), entry.key, said))
         rows.add(entry, [zlib.crc32(piece.content) for piece in pieces], source)
         if layout is not None:
-            rows.lengths.append(lengths)
+            rows.lengths.append(np.stack(count_spans(spans)))
+            rows.spans.append(spans)
     fingerprint = layout.fingerprint if layout else ""
-    return index_bytes(rows.arrays(), scan.size, scan.headers, fingerprint), damaged
+    return index_bytes(rows.arrays(), scan.size, files.digest(), scan.headers, fingerprint), damaged
 
 
 def write_whole(path: Path, content: bytes) -> None:

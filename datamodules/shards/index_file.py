@@ -5,6 +5,7 @@ header                ``HEADER``: sizes, hashes, and the fingerprint of the layo
 parts                 ``PART`` for each member of a document, in the order of the tar
 documents             ``DOCUMENT`` for each document, and one more that marks the ends
 positions, targets    int32 ``(documents, M)`` by modality; only where the documents were measured
+span starts, spans    uint32 ``(documents + 1,)`` and ``(spans,)``, see ``omni.spans``; only where they were measured
 keys                  the keys, one behind another, UTF-8
 tables                JSON: the member suffixes and the sources, in the order of their numbers
 ====================  =======================================================================================
@@ -23,12 +24,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int32, UInt32
 
 from omni.modality import MODALITIES
 
 MAGIC = b"OMNI.IDX"
-VERSION = 1
+VERSION = 2
 MAPS_KEPT = 256
 """Maps that stay open: each holds a file descriptor, of which a process often has 1,024."""
 
@@ -40,17 +41,19 @@ HEADER = np.dtype(
         ("tar_size", "<u8"),
         ("documents", "<u8"),
         ("parts", "<u8"),
+        ("spans", "<u8"),
         ("key_bytes", "<u8"),
         ("table_bytes", "<u8"),
+        ("digest", "S72"),  # sha256:HEX of the tar
         ("headers", "S32"),  # hash of the tar's member headers
         ("content", "S32"),  # hash of parts, documents, keys and tables
-        ("lengths", "S32"),  # hash of positions and targets; empty where unmeasured
+        ("lengths", "S32"),  # hash of positions, targets and spans; empty where unmeasured
         ("layout", "S32"),  # fingerprint of the layout that measured; empty where unmeasured
         ("crc", "<u4"),  # of the header before it
     ]
 )
-SIZES = ("tar_size", "documents", "parts", "key_bytes", "table_bytes")
-HASHES = ("headers", "content", "lengths", "layout")
+SIZES = ("tar_size", "documents", "parts", "spans", "key_bytes", "table_bytes")
+HASHES = ("digest", "headers", "content", "lengths", "layout")
 PART = np.dtype([("offset", "<u8"), ("size", "<u8"), ("crc", "<u4"), ("suffix", "<u4"), ("document", "<u4")])
 DOCUMENT = np.dtype([("first_part", "<u4"), ("source", "<u4"), ("key", "<u8")])
 """``key`` is the byte of ``keys`` where the key begins."""
@@ -71,6 +74,9 @@ class Arrays:
     positions: Int32[np.ndarray, "documents M"]
     """Shape (0, M) where the documents were not measured."""
     targets: Int32[np.ndarray, "documents M"]
+    span_starts: UInt32[np.ndarray, " starts"]
+    """Place in ``spans`` where those of each document begin, and one more; empty where not measured."""
+    spans: UInt32[np.ndarray, " spans"]
     keys: np.ndarray
     """uint8."""
     suffixes: tuple[str, ...]
@@ -84,8 +90,10 @@ class Head(NamedTuple):
     tar_size: int
     documents: int
     parts: int
+    spans: int
     key_bytes: int
     table_bytes: int
+    digest: str
     headers: str
     content: str
     lengths: str
@@ -97,30 +105,38 @@ class Head(NamedTuple):
         return self.documents if self.layout else 0
 
     @property
+    def span_starts(self) -> int:
+        """Entries of ``Arrays.span_starts``."""
+        return self.documents + 1 if self.layout else 0
+
+    @property
     def file_size(self) -> int:
         """Bytes of the whole index file."""
-        lengths = 2 * 4 * len(MODALITIES) * self.measured
+        lengths = 4 * (2 * len(MODALITIES) * self.measured + self.span_starts + self.spans)
         arrays = self.parts * PART.itemsize + (self.documents + 1) * DOCUMENT.itemsize
         return HEADER.itemsize + arrays + lengths + self.key_bytes + self.table_bytes
 
 
-def index_bytes(arrays: Arrays, tar_size: int, headers: str, layout: str = "") -> bytes:
+def index_bytes(arrays: Arrays, tar_size: int, digest: str, headers: str, layout: str = "") -> bytes:
     """Content of an index file.
 
     Args:
         arrays: what it holds.
         tar_size: bytes of the tar.
+        digest: of the whole tar, as ``sha256:HEX``.
         headers: hash of the tar's member headers.
         layout: fingerprint of the layout that measured ``positions`` and ``targets``; empty if none did.
     """
     tables = json.dumps([arrays.suffixes, arrays.sources]).encode()
-    lengths = [arrays.positions.tobytes(), arrays.targets.tobytes()] if layout else []
+    lengths = _measured(arrays) if layout else []
     content = [arrays.parts.tobytes(), arrays.documents.tobytes(), arrays.keys.tobytes(), tables]
     header = np.zeros((), HEADER)
     header["magic"], header["version"], header["modalities"] = MAGIC, VERSION, len(MODALITIES)
     header["tar_size"], header["documents"] = tar_size, len(arrays.documents) - 1
     header["parts"], header["key_bytes"] = len(arrays.parts), len(arrays.keys)
     header["table_bytes"], header["headers"], header["layout"] = len(tables), headers, layout
+    header["spans"] = len(arrays.spans) if layout else 0
+    header["digest"] = digest
     header["content"], header["lengths"] = _digest(content), _digest(lengths) if layout else ""
     header["crc"] = _header_crc(header.tobytes())
     return b"".join([header.tobytes(), *content[:2], *lengths, *content[2:]])
@@ -168,12 +184,14 @@ def map_index(path: Path, head: Head) -> Arrays:
     parts, documents = take(head.parts, PART), take(head.documents + 1, DOCUMENT)
     values, columns = np.dtype("<i4"), len(MODALITIES)
     positions, targets = (take(head.measured * columns, values).reshape(-1, columns) for _ in range(2))
+    starts, spans = take(head.span_starts, np.dtype("<u4")), take(head.spans, np.dtype("<u4"))
     keys, tables = take(head.key_bytes, np.dtype(np.uint8)), take(head.table_bytes, np.dtype(np.uint8))
     try:
         suffixes, sources = json.loads(tables.tobytes())
     except ValueError as error:
         raise IndexFileError(f"the tables are no JSON ({error})") from error
-    return Arrays(parts, documents, positions, targets, keys, tuple(suffixes), tuple(sources))
+    names = tuple(suffixes), tuple(sources)
+    return Arrays(parts, documents, positions, targets, starts, spans, keys, *names)
 
 
 def verify(arrays: Arrays, head: Head) -> None:
@@ -184,10 +202,14 @@ def verify(arrays: Arrays, head: Head) -> None:
     """
     tables = json.dumps([arrays.suffixes, arrays.sources]).encode()
     content = _digest([arrays.parts.tobytes(), arrays.documents.tobytes(), arrays.keys.tobytes(), tables])
-    lengths = _digest([arrays.positions.tobytes(), arrays.targets.tobytes()]) if head.layout else ""
+    lengths = _digest(_measured(arrays)) if head.layout else ""
     for name, found, expected in (("content", content, head.content), ("lengths", lengths, head.lengths)):
         if found != expected:
             raise IndexFileError(f"the hash of its {name} is {found}, the header says {expected}")
+
+
+def _measured(arrays: Arrays) -> list[bytes]:
+    return [array.tobytes() for array in (arrays.positions, arrays.targets, arrays.span_starts, arrays.spans)]
 
 
 def _digest(chunks: list[bytes]) -> str:

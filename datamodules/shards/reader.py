@@ -6,11 +6,16 @@ import bisect
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Integer
+
+from omni.datamodules.remote.prefetch import Prefetcher
+from omni.datamodules.remote.remote_config import RemoteConfig
 from omni.datamodules.shards.damage import DocumentError
 from omni.datamodules.shards.dataset import data_fingerprint
 from omni.datamodules.shards.format import from_members
-from omni.datamodules.shards.scan import shards_in
-from omni.datamodules.shards.shard_index import Part, ShardIndex, read_index
+from omni.datamodules.shards.shard_folder import open_folder
+from omni.datamodules.shards.shard_index import Part, ShardIndex
 from omni.datamodules.shards.tar_files import TarFiles, piece_damage, read_pieces
 from omni.sequence import Document
 
@@ -18,20 +23,33 @@ from omni.sequence import Document
 class ShardReader:
     """The documents of all ``*.tar`` in a folder, numbered in the order of shard names.
 
-    It keeps a few hundred files open at most and nothing per document. Threads may share one, and processes that
-    are forked or that it is sent to.
+    The folder is on a local disk or at a URL; shards of a URL are fetched when they are read, or ahead of it where
+    ``prefetch`` says which are needed. It keeps a few hundred files open at most and nothing per document. Threads
+    may share one, and processes that are forked or that it is sent to.
     """
 
-    def __init__(self, folder: Path | str, codec: str | None = None) -> None:
-        """``codec``: fingerprint of the codec whose stored codes may be used.
+    def __init__(
+        self, folder: Path | str, codec: str | None = None, remote: RemoteConfig | None = None
+    ) -> None:
+        """
+        Args:
+            folder: a path, or any URL of fsspec such as ``s3://bucket/folder``.
+            codec: fingerprint of the codec whose stored codes may be used.
+            remote: settings of the cache that keeps the shards of a URL.
 
         Raises:
             DocumentError: no folder, no shards, or a missing or stale index.
+            RemoteError: the URL can't be listed, or an index can't be had.
         """
-        self.folder, self.codec = Path(folder), codec
-        self.indexes: list[ShardIndex] = [read_index(shard) for shard in shards_in(self.folder)]
+        remote = remote or RemoteConfig()
+        self.source = open_folder(folder, remote)
+        self.folder, self.codec = self.source.path, codec
+        self.indexes: list[ShardIndex] = self.source.indexes()
         self.starts = [0, *accumulate(map(len, self.indexes))]
-        self.files = TarFiles()
+        self.files = TarFiles(cache=self.source.cache)
+        self._prefetcher = None if self.source.cache is None else Prefetcher(self.source.cache)
+        self.ahead = 0 if self.source.cache is None else remote.ahead
+        """Steps of the plan whose documents ``prefetch`` wants to know; 0 for a local folder."""
 
     def __len__(self) -> int:
         return self.starts[-1]
@@ -47,6 +65,7 @@ class ShardReader:
         Raises:
             DocumentError: it is damaged; the message names shard, key, and part or field. ``part`` and ``offset``
                 of the error say where.
+            RemoteError: its shard can't be had; the message names the URL.
         """
         index, row = self.find(number)
         return read_document(self.files, index, row, self.codec)
@@ -56,14 +75,31 @@ class ShardReader:
         return read_members(self.files, *self.find(number))
 
     def place(self, number: int) -> tuple[str, str]:
-        """Shard and key of document ``number``."""
+        """Shard (path or URL) and key of document ``number``."""
         index, row = self.find(number)
-        return str(index.shard), index.key(row)
+        return self.source.name_of(index.shard), index.key(row)
+
+    def prefetch(self, numbers: Integer[np.ndarray, " documents"]) -> None:
+        """Fetch the shards of these documents ahead of their use, in this order; returns at once.
+
+        Each call takes the place of the one before. Nothing happens for a local folder, nor in a process that was
+        forked from the one that opened the reader.
+        """
+        if self._prefetcher is None or not len(numbers):
+            return
+        at = np.searchsorted(self.starts, numbers, "right") - 1
+        first = np.sort(np.unique(at, return_index=True)[1])
+        self._prefetcher.coming([self.indexes[number].shard.name for number in at[first].tolist()])
+
+    def close(self) -> None:
+        """Stop fetching ahead. Documents can be read all the same."""
+        if self._prefetcher is not None:
+            self._prefetcher.close()
 
     def find(self, number: int) -> tuple[ShardIndex, int]:
         """Shard of document ``number``, and its number there."""
         if not 0 <= number < len(self):
-            raise IndexError(f"{self.folder}: document {number} of {len(self)}")
+            raise IndexError(f"{self.source.where}: document {number} of {len(self)}")
         at = bisect.bisect_right(self.starts, number) - 1
         return self.indexes[at], int(number - self.starts[at])
 

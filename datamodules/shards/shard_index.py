@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int32, UInt32
 
 from omni.datamodules.shards.damage import DocumentError
 from omni.datamodules.shards.index_file import (
@@ -89,6 +89,13 @@ class ShardIndex:
         """Training targets by modality; errors as of ``positions``."""
         self._check_measured()
         return self.arrays.targets
+
+    def spans(self, number: int) -> UInt32[np.ndarray, " spans"]:
+        """Spans of document ``number`` (see ``omni.spans``); errors as of ``positions``."""
+        self._check_measured()
+        arrays = self.arrays
+        start, end = arrays.span_starts[number : number + 2].tolist()
+        return arrays.spans[start:end]
 
     @cached_property
     def _path(self) -> Path:

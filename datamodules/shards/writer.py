@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import webdataset
 
@@ -27,8 +28,19 @@ PER_SHARD = 2_000
 UNLIMITED = 1 << 62
 
 
+class Members(NamedTuple):
+    """A document as it stands in another shard: its members are written as they are."""
+
+    key: str
+    members: Mapping[str, bytes]
+    """Member suffix to content."""
+
+
+Storable = Document | Members
+
+
 def write_shards(
-    documents: Iterable[Document], folder: Path, per_shard: int = PER_SHARD, codec: str | None = None
+    documents: Iterable[Storable], folder: Path, per_shard: int = PER_SHARD, codec: str | None = None
 ) -> dict[str, int]:
     """Write ``folder/shard-000000.tar`` ..., each with its index, and ``dataset.json``.
 
@@ -81,7 +93,7 @@ def begin_writing(folder: Path, identity: str) -> Path:
 
 
 def write_tars(
-    documents: Iterable[Document], folder: Path, per_shard: int | None, codec: str | None, first: int = 0
+    documents: Iterable[Storable], folder: Path, per_shard: int | None, codec: str | None, first: int = 0
 ) -> int:
     """Write ``folder/000000.tar`` ..., or all into ``first`` where ``per_shard`` is ``None``.
 
@@ -94,10 +106,12 @@ def write_tars(
     # absolute and without %: the writer takes it as a URL and as a format string
     pattern = str(folder.resolve()).replace("%", "%%") + "/%06d.tar"
     limits = {"maxcount": per_shard} if per_shard else {"maxcount": UNLIMITED, "maxsize": UNLIMITED}
-    tar = {"mtime": 0, "format": "PAX_FORMAT", "post": _force_to_disk}
+    tar = {"mtime": 0, "format": "PAX_FORMAT", "post": _force_to_disk, "encoder": False}
     with webdataset.ShardWriter(pattern, start_shard=first, verbose=0, **limits, **tar) as sink:
         for document in _with_good_keys(documents):
-            sink.write({"__key__": document.key, **to_members(document, codec)})
+            members = document.members if isinstance(document, Members) else to_members(document, codec)
+            check_suffixes(document.key, members)
+            sink.write({"__key__": document.key, **members})
             count += 1
     return count
 
@@ -127,7 +141,7 @@ def publish(tars: list[Path], folder: Path) -> dict[str, int]:
     return by_source
 
 
-def _with_good_keys(documents: Iterable[Document]) -> Iterator[Document]:
+def _with_good_keys(documents: Iterable[Storable]) -> Iterator[Storable]:
     keys: set[str] = set()
     for document in documents:
         check_key(document.key)
@@ -135,6 +149,17 @@ def _with_good_keys(documents: Iterable[Document]) -> Iterator[Document]:
             raise DocumentError(f"document key {document.key!r} comes twice; keys must be unique")
         keys.add(document.key)
         yield document
+
+
+def check_suffixes(key: str, members: Mapping[str, bytes]) -> None:
+    """Raise ``DocumentError`` for a member that WebDataset's writer would leave out."""
+    for suffix in members:
+        if suffix.startswith("_"):
+            raise DocumentError(
+                f"document key {key!r}: its member {suffix!r} can't be copied, as WebDataset keeps names that "
+                f"begin with _ to itself; rename it in the source",
+                part=suffix,
+            )
 
 
 def check_key(key: str) -> None:

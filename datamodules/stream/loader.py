@@ -6,72 +6,20 @@ state. What was sent ahead doesn't count: the state is that of the batches which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Sequence as Seq
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from itertools import islice
+from typing import Any, Generic
 
 import numpy as np
-from jaxtyping import Int
 from torch import Generator
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from omni.datamodules.stream.balance import balanced_shares
-from omni.datamodules.stream.pieces import Piece, cut
+from omni.datamodules.stream.batches import Batch, PlannedBatches, Share
 from omni.datamodules.stream.plan import Plan, Step
 from omni.datamodules.stream.state import PlanState, pack_state, unpack_state
-from omni.sequence import Sequence
-
-Batch = TypeVar("Batch")
-
-
-@runtime_checkable
-class Store(Protocol):
-    """The documents of a source as sequences, by number."""
-
-    def __getitem__(self, number: int, /) -> Sequence:
-        """Sequence of document ``number``."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Share:
-    """What one batch of one rank consists of."""
-
-    rows: tuple[Int[np.ndarray, "_ 4"], ...]
-    """``Piece``s (source, document, start, stop) of its B rows; a row that fills up has none."""
-    numbers: tuple[int, ...]
-    """Of its rows in the whole run, whoever gets them."""
-    targets: tuple[int, ...]
-    """Training targets of the whole step by modality."""
-    positions: int
-    """Real positions of the whole step."""
-    sample: Piece
-    """A piece of the step; its empty sequence stands in where no row of the batch has one."""
-
-
-Collate = Callable[[list[list[Sequence]], Share], Batch]
-"""Lays out the sequences of a share's rows. A batch without any sequence gets one of length 0 in its first row,
-which says how wide patches and codes are."""
-
-
-class PlannedBatches(Dataset[Batch], Generic[Batch]):
-    """Map-style, with a share for an index: fetches its documents and lays them out. All that workers have."""
-
-    def __init__(self, stores: Seq[Store], collate: Collate[Batch]) -> None:
-        """``stores`` are those of the plan's sources, in their order."""
-        self.stores, self.collate = stores, collate
-
-    def __getitem__(self, share: Share) -> Batch:
-        """The batch that ``share`` describes."""
-        rows = [[self._sequence(Piece(*piece)) for piece in row.tolist()] for row in share.rows]
-        if not any(rows):
-            rows[0] = [cut(self.stores[share.sample.source][share.sample.document], 0, 0)]
-        return self.collate(rows, share)
-
-    def _sequence(self, piece: Piece) -> Sequence:
-        sequence = self.stores[piece.source][piece.document]
-        return cut(sequence, piece.start, piece.stop)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +38,14 @@ class Split:
     def shares(self, step: Step) -> Iterator[Share]:
         """This rank's batches of a step, in turn."""
         first = len(step.rows) * step.number
-        sample = Piece(*next(row for row in step.rows if len(row))[0].tolist())
         for of_turn in balanced_shares(step.costs, self.batch_rows, self.world):
             mine = of_turn[self.rank].tolist()
             numbers = tuple(first + row for row in mine)
-            yield Share(tuple(step.rows[row] for row in mine), numbers, step.targets, step.positions, sample)
+            yield Share(tuple(step.rows[row] for row in mine), numbers, step.targets, step.positions)
+
+
+_Sent = tuple[Share, PlanState | None]
+"""A share that was sent to a worker, and the state behind its step where it is the last of it."""
 
 
 class PlannedLoader(Generic[Batch]):
@@ -134,28 +85,62 @@ class PlannedLoader(Generic[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         self._state, self._turn = self._begin
         self._begin = (self.plan.start(), 0)  # Lightning leaves its iterators unfinished
-        behind: dict[int, PlanState] = {}  # by step, of those that were sent ahead
+        sent: deque[_Sent] = deque()
         loader = DataLoader(
             self.batches,
             batch_size=None,
-            sampler=self._shares(self._state, self._turn, behind),
+            sampler=self._shares(self._state, self._turn, sent),
             num_workers=self.workers,
             generator=Generator(),  # or it would draw a number from the global one
         )
-        for batch in loader:
+        for fetched in loader:
+            share, behind = sent.popleft()
+            for number, piece in enumerate(share.pieces()):
+                self.batches.stores[piece.source].note(piece.document, fetched.errors.get(number))
             self._turn += 1
-            if self._turn == self.batches_per_step:
-                self._state, self._turn = behind.pop(self._state.step), 0
-            yield batch
+            if behind is not None:
+                self._state, self._turn = behind, 0
+            yield fetched.batch
 
-    def _shares(self, state: PlanState, turn: int, behind: dict[int, PlanState]) -> Iterator[Share]:
-        while state.step < self.steps and (found := self.plan.step(state)) is not None:
-            step, state = found
-            behind[step.number] = state
-            for number, share in enumerate(self.split.shares(step)):
+    def _shares(self, state: PlanState, turn: int, sent: deque[_Sent]) -> Iterator[Share]:
+        """This rank's shares from ``turn`` of a step on; each is noted in ``sent``, too."""
+        for shares, behind in self._told(state):
+            for number, share in enumerate(shares):
                 if number >= turn:
+                    sent.append((share, behind if number == len(shares) - 1 else None))
                     yield share
             turn = 0
+
+    def _told(self, state: PlanState) -> Iterator[tuple[list[Share], PlanState]]:
+        """This rank's steps with the states behind them; the stores are told of those to come."""
+        ahead = max(store.ahead for store in self.batches.stores)
+        coming: deque[tuple[list[Share], PlanState]] = deque()
+        for step, behind in islice(self.plan.steps(state), max(0, self.steps - state.step)):
+            coming.append((list(self.split.shares(step)), behind))
+            if len(coming) > ahead:
+                self._tell([shares for shares, _ in coming])
+                yield coming.popleft()
+        while coming:
+            yield coming.popleft()
+
+    def _tell(self, steps: list[list[Share]]) -> None:
+        pieces = [row for shares in steps for share in shares for row in share.rows]
+        for source, store in enumerate(self.batches.stores):
+            if store.ahead:
+                documents = [row[row[:, 0] == source, 1] for row in pieces]
+                store.prefetch(np.concatenate(documents))
+
+    def counts(self) -> dict[str, dict[str, int | float]]:
+        """By source: documents, positions and epochs until the last whole step that was yielded, on all ranks.
+
+        ``epochs`` are passes over the documents that can be used; ``damaged`` are those set aside since the start
+        of this process.
+        """
+        progress = self.plan.progress(self._state)
+        return {
+            name: {**found._asdict(), "damaged": store.damaged}
+            for (name, found), store in zip(progress.items(), self.batches.stores, strict=True)
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """The plan's state behind the last whole step that was yielded, and the batches yielded since."""

@@ -29,7 +29,7 @@ class Counters(NamedTuple):
     taken: int = 0
     """Pieces of this chunk that were taken."""
     documents: int = 0
-    """Documents taken in all; a document that is split counts with its first piece."""
+    """Documents taken in all; a document that is split counts with its beginning."""
     positions: int = 0
     """Positions taken in all."""
     spent: int = 0
@@ -145,16 +145,8 @@ class _Queue:
             epoch=self.parts[part][0],
             chunk=self.parts[part][1],
             taken=taken,
-            documents=before.documents + self._opened(pieces),
+            documents=before.documents + int(np.count_nonzero(pieces[:, 1] == 0)),
             positions=before.positions + positions,
             spent=before.spent + positions,
             lost=before.lost + lost,
         )
-
-    def _opened(self, pieces: Int[np.ndarray, "pieces 3"]) -> int:
-        """Documents of which these pieces are the first."""
-        taken = self.counters.taken
-        document, start = self.parts[0][2].pieces[taken - 1, :2] if taken else (-1, -1)
-        other = np.diff(pieces[:, 0], prepend=document) != 0
-        again = np.diff(pieces[:, 1], prepend=start) <= 0  # the only document of a source follows itself
-        return int((other | again).sum())

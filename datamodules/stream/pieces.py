@@ -62,18 +62,17 @@ def pieces_of(
 
     Each piece is as long as the cuts allow. What lies between two cuts and is longer than a row is left out.
     """
-    ends = [*allowed.tolist(), length]
+    ends = np.append(allowed, length)
     found: list[tuple[int, int]] = []
     start = 0
-    previous = 0
-    for end in ends:
-        if end - start > capacity:
-            if previous > start:
-                found.append((start, previous))
-            start = previous if end - previous <= capacity else end
-        previous = end
-    if length > start:
-        found.append((start, length))
+    while start < length:
+        fitting = int(np.searchsorted(ends, start + capacity, side="right"))
+        stop = int(ends[fitting - 1]) if fitting else 0
+        if stop > start:
+            found.append((start, stop))
+        else:
+            stop = int(ends[np.searchsorted(ends, start, side="right")])
+        start = stop
     if policy == "split":
         return found
     return found[:1] if policy == "truncate" and found and found[0][0] == 0 else []

@@ -28,7 +28,7 @@ from omni.datamodules.stream.permutation import key_of
 from omni.datamodules.stream.pieces import Cuts
 from omni.datamodules.stream.plan_config import PlanConfig
 from omni.datamodules.stream.source import CHUNK, Source
-from omni.datamodules.stream.state import PlanState
+from omni.datamodules.stream.state import PlanState, Progress
 from omni.datamodules.stream.table import Census, Table
 from omni.datamodules.stream.weights import MixtureConfig, Schedule
 from omni.datamodules.stream.window import Window, pack_window
@@ -153,6 +153,26 @@ class Plan:
         positions = sum(int(window.positions[part].sum()) for window, part in parts)
         step = Step(state.step, tuple(rows), tuple(costs), tuple(targets.tolist()), positions)
         return step, PlanState(state.step + 1, number, row, phase, counters)
+
+    def progress(self, state: PlanState) -> dict[str, Progress]:
+        """What the steps before ``state`` have had of each source."""
+        documents, positions = (
+            np.array([getattr(counters, name) for counters in state.counters])
+            for name in ("documents", "positions")
+        )
+        if state.row:
+            first = state.first_row(self.config.global_rows)
+            window = self._window(state.window, first, state.phase, state.counters)
+            assert window is not None, f"no window at {state}"
+            pieces = np.concatenate(window.rows[: state.row])
+            sources = len(self.sources)
+            documents = documents + np.bincount(pieces[pieces[:, 2] == 0, 0], minlength=sources)
+            lengths = np.bincount(pieces[:, 0], pieces[:, 3] - pieces[:, 2], sources)
+            positions = positions + lengths.astype(np.int64)
+        return {
+            source.name: Progress(int(had), int(length), float(had / source.census.usable))
+            for source, had, length in zip(self.sources, documents, positions, strict=True)
+        }
 
     def length(self) -> int:
         """Steps of a plan that ends; all of it is packed to count them.

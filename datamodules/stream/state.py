@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from omni.datamodules.stream.mixture import Counters
 
@@ -27,6 +27,16 @@ class PlanState:
     def first_row(self, global_rows: int) -> int:
         """Number of the window's first row in the whole run."""
         return self.step * global_rows - self.row
+
+
+class Progress(NamedTuple):
+    """What a run has had of a source."""
+
+    documents: int
+    """A document that is split counts with its beginning."""
+    positions: int
+    epochs: float
+    """Passes over the documents that can be used."""
 
 
 def pack_state(state: PlanState, fingerprint: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from omni.callbacks.checkpoint import Checkpoints
 from omni.callbacks.router import RouterTelemetry
+from omni.callbacks.sources import SourceTelemetry
 from omni.callbacks.throughput import Throughput
 from omni.datamodules.omni_datamodule import OmniDataModule
 from omni.training.pretrain import Pretrain
@@ -75,6 +76,7 @@ class OmniCLI(LightningCLI):
             }
         )
         parser.add_lightning_class_args(RouterTelemetry, "router_telemetry")
+        parser.add_lightning_class_args(SourceTelemetry, "source_telemetry")
         parser.add_lightning_class_args(Throughput, "throughput")
         parser.link_arguments("data.tokenizers", "model.tokenizers")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omni.datamodules.quarantine import Quarantine
+from omni.datamodules.quarantine import Quarantine, RunningQuarantine
 from omni.datamodules.shards.damage import DocumentError
 
 
@@ -103,3 +103,68 @@ def test_reading_stops_at_many_in_a_row(tmp_path: Path) -> None:
             quarantine.good()
     with pytest.raises(ValueError, match="3 documents in a row are damaged; first: 1; all are listed in"):
         quarantine.add("a.tar", "5", ValueError("5"))
+
+
+# ------------------------------------------------------------------ while a run goes on
+
+
+def test_a_running_list_is_written_line_by_line(tmp_path: Path) -> None:
+    quarantine = RunningQuarantine(tmp_path, 1.0, documents=100)
+    for key in ("1", "2", "1"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            quarantine.add("a.tar", key, DocumentError(key, part="json", offset=512))
+        written = (tmp_path / "quarantine.jsonl").read_text().splitlines()
+        assert [json.loads(line)["key"] for line in written] == ["1", "2"][: len(written)]
+    assert len(written) == 2
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_processes_of_a_run_share_the_list_and_the_count(tmp_path: Path) -> None:
+    one, other = (RunningQuarantine(tmp_path, 0.02, documents=100) for _ in range(2))
+    one.add("a.tar", "1", ValueError("1"))
+    other.add("a.tar", "1", ValueError("1"))
+    other.add("a.tar", "2", ValueError("2"))
+    assert (len(one.lines), len(other.lines)) == (1, 2), "of others is heard at the next damage"
+    with pytest.raises(ValueError, match=r"3 of 100 documents are damaged, .*; first: 1; all are listed in"):
+        one.add("a.tar", "3", ValueError("3"))
+    keys = [json.loads(line)["key"] for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
+    assert keys == ["1", "2", "3"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_lines_of_an_earlier_run_stay_and_do_not_count(tmp_path: Path) -> None:
+    for key in ("1", "2"):
+        RunningQuarantine(tmp_path, 0.01, documents=100).add("a.tar", key, ValueError(key))
+    later = RunningQuarantine(tmp_path, 0.01, documents=100)
+    assert later.lines == []
+    later.add("a.tar", "2", ValueError("2"))
+    assert [line["key"] for line in later.lines] == ["2"]
+    assert len((tmp_path / "quarantine.jsonl").read_text().splitlines()) == 2
+    (tmp_path / "quarantine.jsonl").unlink()  # as after a repair
+    with pytest.raises(ValueError, match="2 of 100 documents are damaged"):
+        later.add("a.tar", "1", ValueError("1"))
+    assert len((tmp_path / "quarantine.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_running_list_that_cannot_be_written_is_one_warning(tmp_path: Path) -> None:
+    quarantine = RunningQuarantine(tmp_path / "list", 0.01, documents=200)
+    (tmp_path / "list").write_text("a file where a folder should be")
+    with pytest.warns(UserWarning) as warned:
+        for key in ("1", "2"):
+            quarantine.add("a.tar", key, ValueError(key))
+    assert [str(one.message).partition(" (")[0] for one in warned] == [
+        "damaged document set aside: 1",
+        "the list of damaged documents can't be written",
+    ]
+    with pytest.raises(ValueError, match=r"3 of 200 .*; first: 1; the list of all can't be written"):
+        quarantine.add("a.tar", "3", ValueError("3"))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_hundred_in_a_row_stop_a_run(tmp_path: Path) -> None:
+    quarantine = RunningQuarantine(tmp_path, 1.0, documents=1_000)
+    for number in range(99):
+        quarantine.add("a.tar", str(number), ValueError(str(number)))
+    with pytest.raises(ValueError, match="100 documents in a row are damaged; first: 0"):
+        quarantine.add("a.tar", "99", ValueError("99"))

@@ -63,7 +63,7 @@ def test_a_run_with_other_tokenizers_is_not_resumed(corpus: Path, trained: Path,
 
 def test_validation_logs_the_mean_per_target_of_all_batches(corpus: Path) -> None:
     module, data = build(corpus, 2)
-    data.val_folder = data.train_folder
+    data.sources["val"] = data.sources["train"]
     trainer = lightning.Trainer(
         accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False
     )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from rich.progress import Progress
 
 from omni.datamodules.demo.corpus import DemoCorpus
+from omni.datamodules.shards.index_folder import index_folder
+from omni.datamodules.shards.pool import workers_for
+from omni.datamodules.shards.scan import shards_in
 from omni.datamodules.shards.writer import write_shards
 from omni.sequence import Document, Text
 from omni.tokenizers.audio.spectral import SpectralCodec, SpectralConfig
@@ -56,6 +60,14 @@ def train_tokenizers(corpus: DemoCorpus, folder: Path, seed: int, progress: Prog
     tokenizers = Tokenizers(text, ImageTokenizer(IMAGE), codec)
     tokenizers.save(folder)
     return tokenizers
+
+
+def index_corpus(folder: Path, tokenizers: Path, progress: Progress) -> None:
+    """Measure the shards in ``folder/train`` and ``folder/heldout``, so that training reads no document beforehand."""
+    for part in ("train", "heldout"):
+        shards = shards_in(folder / part)
+        task = progress.add_task(f"Data: measuring {part} shards", total=len(shards))
+        index_folder(folder / part, tokenizers, workers_for(shards), partial(progress.advance, task))
 
 
 def training_texts(documents: Iterable[Document]) -> list[str]:

@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from omni.cli.demo.corpus_stage import build_corpus, train_tokenizers, write_corpus
+from omni.cli.demo.corpus_stage import build_corpus, index_corpus, train_tokenizers, write_corpus
 from omni.cli.demo.evaluation_stage import evaluate_demo, fit_demo_judges
 from omni.cli.demo.report.page import REPORT_FILE, write_report
 from omni.cli.demo.report.results import DemoResults
@@ -61,6 +61,7 @@ def run_demo(args: argparse.Namespace) -> None:
         write_corpus(corpus, out / "shards", progress)
         if until >= STAGES.index("tokenizers"):
             train_tokenizers(corpus, out / "tokenizers", args.seed, progress)
+            index_corpus(out / "shards", out / "tokenizers", progress)
     if until >= STAGES.index("pretrain"):
         cli = OmniCLI.from_arguments(fit_arguments(out, args.seed, args.steps))
     if until < STAGES.index("evaluate"):

@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from omni.cli.json_file import write_json
-from omni.cli.shards.indexing import add_workers_option
-from omni.cli.shards.printing import print_counts, print_errors, progress_over
+from omni.cli.shards.printing import (
+    add_figures_option,
+    figures_to,
+    print_counts,
+    print_errors,
+    progress_over,
+)
+from omni.cli.shards.workers import add_workers_options, workers_of
 
 
 def add_check(actions: argparse._SubParsersAction) -> None:
@@ -20,12 +25,9 @@ def add_check(actions: argparse._SubParsersAction) -> None:
     )
     check.add_argument("folder", type=Path, metavar="FOLDER", help="folder of *.tar and their indexes")
     check.add_argument("--decode", action="store_true", help="also decode every picture, clip and code")
-    add_workers_option(check)
-    check.add_argument(
-        "--json",
-        type=Path,
-        metavar="FILE",
-        help="also write the counts, and shard, key and part of all that is damaged, to this file",
+    add_workers_options(check)
+    add_figures_option(
+        check, "also write the counts, and shard, key and part of all that is damaged, to this file"
     )
     check.set_defaults(run=run_check)
 
@@ -33,19 +35,17 @@ def add_check(actions: argparse._SubParsersAction) -> None:
 def run_check(args: argparse.Namespace) -> None:
     """Read everything; a ``ValueError`` where something is damaged."""
     from omni.datamodules.shards.check import check_shards
-    from omni.datamodules.shards.pool import workers_for
     from omni.datamodules.shards.scan import shards_in
 
-    shards = shards_in(args.folder)
-    workers = workers_for(shards) if args.workers is None else args.workers
-    with progress_over(f"Checking {args.folder}", len(shards)) as report:
-        check = check_shards(args.folder, args.decode, workers, report)
-    errors = [damage.error for damage in check.damaged]
-    print_errors(errors)
-    write_json(args.json, check.figures())
-    print_counts(
-        f"{args.folder}: {check.documents} documents in {check.shards} shards, {len(errors)} damaged",
-        {"source": check.by_source, "segment": check.by_modality},
-    )
+    with figures_to(args.json) as write:
+        with progress_over(f"Checking {args.folder}", len(shards_in(args.folder))) as report:
+            check = check_shards(args.folder, args.decode, workers_of(args, args.folder), report)
+        errors = [damage.error for damage in check.damaged]
+        print_errors(errors)
+        write(check.figures())
+        print_counts(
+            f"{args.folder}: {check.documents} documents in {check.shards} shards, {len(errors)} damaged",
+            {"source": check.by_source, "segment": check.by_modality},
+        )
     if errors:
         raise ValueError(f"{args.folder}: {len(errors)} damaged; first: {errors[0]}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from omni.cli.shards.checking import add_check
 from omni.cli.shards.curating import add_curate
 from omni.cli.shards.importing import add_import
 from omni.cli.shards.indexing import add_index
+from omni.cli.shards.removing import add_quarantine
+from omni.cli.shards.rewriting import add_merge, add_shuffle, add_tokenize
+from omni.cli.shards.showing import add_show
 from omni.cli.shards.stats import add_stats
 
 
@@ -23,23 +25,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     add_import(actions)
     add_curate(actions)
+    add_tokenize(actions)
+    add_merge(actions)
+    add_shuffle(actions)
     add_index(actions)
     add_check(actions)
+    add_quarantine(actions)
     add_stats(actions)
-    show = actions.add_parser("show", help="print the first documents")
-    show.add_argument("folder", type=Path, metavar="FOLDER", help="folder of *.tar and their indexes")
-    show.add_argument(
-        "count", type=int, nargs="?", default=3, metavar="N", help="how many documents (default 3)"
-    )
-    show.set_defaults(run=run_show)
-
-
-def run_show(args: argparse.Namespace) -> None:
-    """Print documents, one segment a line."""
-    from omni.datamodules.shards.reader import ShardReader
-    from omni.datamodules.shards.show import document_lines
-
-    reader = ShardReader(args.folder)
-    for number in range(min(args.count, len(reader))):
-        print("\n".join(document_lines(reader[number])), end="\n\n")
-    print(f"{min(args.count, len(reader))} of {len(reader)} documents")
+    add_show(actions)

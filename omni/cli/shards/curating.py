@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from omni.cli.json_file import write_json
-from omni.cli.shards.printing import print_counts, print_errors
+from omni.cli.shards.printing import add_figures_option, figures_to, print_counts, print_errors
 
 DROPPED_FILE = "not_kept.jsonl"
 
@@ -54,12 +53,17 @@ def add_curate(actions: argparse._SubParsersAction) -> None:
         metavar="SHARE",
         help="share of the documents (0 to 1) that may be damaged; they are left out (default 0)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the counts here")
+    add_figures_option(parser)
     parser.set_defaults(run=run_curate)
 
 
 def run_curate(args: argparse.Namespace) -> None:
     """Write the documents that stay, and a list of those that don't."""
+    with figures_to(args.json) as write:
+        write(_curated(args))
+
+
+def _curated(args: argparse.Namespace) -> dict[str, Any]:
     from rich.console import Console
     from rich.progress import track
 
@@ -67,7 +71,7 @@ def run_curate(args: argparse.Namespace) -> None:
     from omni.datamodules.importers.rows import SET_ASIDE_FILE
     from omni.datamodules.quarantine import Quarantine
     from omni.datamodules.shards.reader import ShardReader
-    from omni.datamodules.shards.writer import write_shards
+    from omni.datamodules.shards.writer import Members, write_shards
 
     if args.out.resolve() == args.source.resolve():
         raise ValueError(f"{args.out}: SRC and OUT are the same folder; the new shards need another")
@@ -88,23 +92,23 @@ def run_curate(args: argparse.Namespace) -> None:
     if not found.kept:
         raise ValueError(f"{args.source}: none of {len(reader)} documents stays: {found.by_reason}")
     kept = track(found.kept, "Writing", transient=True, console=console)
-    written = write_shards((reader[number] for number in kept), args.out, args.per_shard)
+    copied = (Members(reader.place(number)[1], reader.members(number)) for number in kept)
+    written = write_shards(copied, args.out, args.per_shard)
     with (args.out / DROPPED_FILE).open("w") as file:
         for number, reason in sorted(found.dropped.items()):
             shard, key = reader.place(number)
             file.write(json.dumps({"shard": shard, "key": key, "reason": reason}) + "\n")
-    figures = {
+    print_counts(
+        f"{args.out}: {len(found.kept)} of {len(reader)} documents kept",
+        {"source": written, "left out,": found.by_reason},
+    )
+    return {
         "documents": len(reader),
         "kept": len(found.kept),
         "by_source": written,
         "dropped": found.by_reason,
         "damaged": aside.lines,
     }
-    write_json(args.json, figures)
-    print_counts(
-        f"{args.out}: {len(found.kept)} of {len(reader)} documents kept",
-        {"source": written, "left out,": found.by_reason},
-    )
 
 
 def _config(args: argparse.Namespace) -> Any:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress, TaskID
 
-from omni.cli.json_file import write_json
-from omni.cli.shards.printing import print_counts, print_errors
+from omni.cli.shards.printing import (
+    add_figures_option,
+    figures_to,
+    print_counts,
+    print_errors,
+    progress_to,
+)
+from omni.datamodules.importers.file_formats import FILES
 from omni.datamodules.importers.formats import BOTH, FORMATS, Format, Option, directions
 
 
@@ -86,13 +93,32 @@ def _add_common_options(parser: argparse.ArgumentParser, form: Format) -> None:
         metavar="SHARE",
         help="share of the documents (0 to 1) that may be set aside; with more nothing is written (default 0)",
     )
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="also write the counts and what was set aside here"
-    )
+    if form.name in FILES:
+        parser.add_argument(
+            "--workers",
+            type=int,
+            default=1,
+            metavar="N",
+            help="processes; with several, each file of SRC becomes a shard by itself (default 1)",
+        )
+        parser.add_argument(
+            "--ray",
+            metavar="ADDRESS",
+            help="do so on a Ray cluster: auto, HOST:PORT or local (extra `cluster`)",
+        )
+    add_figures_option(parser, "also write the counts and what was set aside to this JSON file")
 
 
 def run_import(args: argparse.Namespace) -> None:
     """Import a source in the format of ``args.form``."""
+    with figures_to(args.json) as write:
+        if args.form.name in FILES and (args.ray is not None or args.workers != 1):
+            _import_parts(args, write)
+        else:
+            _import_whole(args, write)
+
+
+def _import_whole(args: argparse.Namespace, write: Callable[[Any], None]) -> None:
     from rich.console import Console
 
     from omni.datamodules.importers.duplicates import Duplicates
@@ -112,15 +138,48 @@ def run_import(args: argparse.Namespace) -> None:
             written = write_shards(documents, args.out, args.per_shard)
     finally:
         print_errors([line["error"] for line in aside.lines])
-        figures = {
-            "documents": sum(written.values()),
-            "by_source": written,
-            "duplicates": duplicates.count,
-            "damaged": aside.lines,
-        }
-        write_json(args.json, figures)
+        write(_figures(written, duplicates.count, aside.lines))
     dropped = f", {duplicates.count} duplicates left out" if args.drop_duplicates else ""
-    print_counts(f"{args.out}: {figures['documents']} documents written{dropped}", {"source": written})
+    print_counts(f"{args.out}: {sum(written.values())} documents written{dropped}", {"source": written})
+
+
+def _import_parts(args: argparse.Namespace, write: Callable[[Any], None]) -> None:
+    from omni.datamodules.importers.parts import import_parts, parts_of
+    from omni.datamodules.shards.tasks import Cluster
+
+    if args.drop_duplicates:
+        raise ValueError(
+            "--drop-duplicates compares each document with all before it: leave out --workers, --ray"
+        )
+    options = reader_options(args)
+    workers = (
+        args.workers if args.ray is None else Cluster(args.ray, None if args.workers == 1 else args.workers)
+    )
+    parts = parts_of(args.form, args.source, args.per_shard, options)
+    with progress_to(f"Importing {args.source.name}", len(parts)) as report:
+        written = import_parts(
+            args.form,
+            args.source,
+            args.out,
+            options,
+            per_shard=args.per_shard,
+            max_damaged=args.max_damaged,
+            workers=workers,
+            report=report,
+        )
+    print_errors([damage.error for damage in written.left_out])
+    damaged = [{"shard": one.shard, "key": one.key, "error": one.error} for one in written.left_out]
+    write(_figures(written.by_source, 0, damaged))
+    print_counts(f"{args.out}: {written.documents} documents written", {"source": written.by_source})
+
+
+def _figures(by_source: dict[str, int], duplicates: int, damaged: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "documents": sum(by_source.values()),
+        "by_source": by_source,
+        "duplicates": duplicates,
+        "damaged": damaged,
+    }
 
 
 def reader_options(args: argparse.Namespace) -> dict[str, Any]:

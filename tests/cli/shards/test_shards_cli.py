@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import pytest
 from PIL import Image as PILImage
 
-from omni.cli.shards.command import add_parser
 from omni.datamodules.shards.reader import ShardReader
 from omni.datamodules.shards.writer import write_shards
 from omni.media import write_wav
 from omni.sequence import Document, Image, Text
+from tests.cli.shards.shards_command import omni_shards
 from tests.tiny import SAMPLE_RATE, picture, tiny_documents, tiny_tokenizers, tone, write_tar
-
-
-def omni_shards(*arguments: object) -> None:
-    """What ``omni shards ...`` runs; ``omni`` itself turns a ``ValueError`` into exit status 2."""
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    args = parser.parse_args(["shards", *map(str, arguments)])
-    args.run(args)
 
 
 @pytest.fixture
@@ -67,7 +58,7 @@ def test_import_check_and_show(source: Path, tmp_path: Path, capsys: pytest.Capt
         "damaged": [],
     }
 
-    omni_shards("show", out, 2)
+    omni_shards("show", out, "--first", 2)
     prose = repr(("A cat asleep. " * 20)[:200])
     assert capsys.readouterr().out.splitlines() == [
         f"{out}/shard-000000.tar[cat]: source 'cats', label 'meow'",

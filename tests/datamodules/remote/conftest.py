@@ -29,7 +29,7 @@ def fill(store: Store, shards: int = 4, size: int = 3000) -> None:
 def s3() -> Iterator[Callable[[], Store]]:
     """Makes stores on one S3 server."""
     if not HAVE_S3:
-        pytest.skip("needs moto[server], s3fs and boto3")
+        pytest.skip("needs moto[s3], flask, flask-cors and s3fs")
     with s3_server() as make:
         yield make
 

@@ -14,7 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from omni.datamodules.remote.folder import RetryConfig
 
-HAVE_S3 = all(importlib.util.find_spec(name) for name in ("moto", "s3fs", "boto3", "flask"))
+HAVE_S3 = all(importlib.util.find_spec(name) for name in ("moto", "s3fs", "boto3", "flask", "flask_cors"))
 QUICK = RetryConfig(attempts=4, first_wait=0.01, longest_wait=0.05, timeout=60.0)
 Start = Callable[..., Any]
 App = Callable[[dict[str, Any], Start], Iterable[bytes]]

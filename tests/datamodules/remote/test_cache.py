@@ -86,6 +86,15 @@ def test_the_least_recently_used_shard_is_evicted(store: Store, make: Make) -> N
     assert cache.counts() == Counts(downloaded_bytes=12_000, hits=1, misses=4, evictions=2)
 
 
+def test_room_comes_back_though_a_reader_has_the_file_open(store: Store, make: Make) -> None:
+    cache = make(store, budget=3500)
+    use(cache, 0)
+    with (cache.folder / NAMES[0]).open("rb") as file:
+        use(cache, 1)
+        now = os.fstat(file.fileno())
+    assert (now.st_nlink, now.st_size, now.st_blocks) == (0, 0, 0)
+
+
 def test_a_shard_in_use_is_never_evicted(store: Store, make: Make) -> None:
     cache = make(store, budget=7000)
     with cache.lease(NAMES[0]) as path, cache.lease(NAMES[0]):

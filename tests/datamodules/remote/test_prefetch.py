@@ -1,16 +1,19 @@
-"""The prefetcher: ahead of the plan, within the budget; its errors come out where the shard is needed."""
+"""Fetching ahead: in the order of the plan, within half the budget, and never in the way of those that read."""
 
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from omni.datamodules.remote.cache import ShardCache
 from omni.datamodules.remote.errors import RemoteError
-from omni.datamodules.remote.folder import RetryConfig
+from omni.datamodules.remote.folder import RemoteFile, RetryConfig
 from omni.datamodules.remote.prefetch import Prefetcher
 from tests.datamodules.remote.conftest import Make, content, fill
 from tests.datamodules.remote.stores import Store, http_store
@@ -32,109 +35,116 @@ def wait_for(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def use(prefetcher: Prefetcher, number: int) -> None:
-    with prefetcher.lease(NAMES[number]) as path:
+def sized(make: Make, store: Store, **options: Any) -> ShardCache:
+    """A cache that knows the shards' sizes, as indexes tell them; the plain server's listing doesn't."""
+    cache = make(store, **options)
+    cache.expect(dict.fromkeys(NAMES, RemoteFile(3000)))
+    return cache
+
+
+def idle(prefetcher: Prefetcher) -> bool:
+    return prefetcher._thread is None
+
+
+def kept(cache: ShardCache) -> list[str]:
+    return sorted(path.name for path in cache.folder.glob("*.tar"))
+
+
+def use(cache: ShardCache, number: int) -> None:
+    with cache.lease(NAMES[number]) as path:
         assert path.read_bytes() == content(number)
 
 
-def test_the_next_shards_come_ahead_and_no_more(store: Store, make: Make) -> None:
+def test_shards_come_in_the_order_of_their_use(store: Store, make: Make) -> None:
+    cache = sized(make, store)
+    order = [3, 1, 2]
+    Prefetcher(cache).coming([NAMES[number] for number in (3, 1, 3, 2, 1)])
+    wait_for(lambda: len(kept(cache)) == 3)
+    read = [name for method, name in store.requests if method == "GET" and name.endswith(".tar")]
+    assert list(dict.fromkeys(read)) == [NAMES[number] for number in order]
+    for number in order:
+        use(cache, number)
+    assert (cache.counts().hits, cache.counts().downloaded_bytes) == (3, 9000)
+
+
+@pytest.mark.parametrize(("budget", "fetched"), [(3000, 0), (6000, 1), (12_500, 2)])
+def test_half_the_budget_is_left_to_what_is_in_use(
+    budget: int, fetched: int, store: Store, make: Make
+) -> None:
+    cache = sized(make, store, budget=budget)
+    prefetcher = Prefetcher(cache)
+    prefetcher.coming(NAMES)
+    wait_for(lambda: len(kept(cache)) == fetched and idle(prefetcher))
+    assert kept(cache) == NAMES[:fetched]
+
+
+def test_a_shard_of_unknown_size_is_not_fetched_ahead(store: Store, make: Make) -> None:
     cache = make(store)
-    with Prefetcher(cache, NAMES, ahead=2) as prefetcher:
-        wait_for(lambda: cache.counts().misses == 2)
-        time.sleep(0.1)
-        assert [store.reads(name) for name in NAMES] == [3, 3, 0, 0]
-        use(prefetcher, 0)
-        wait_for(lambda: cache.counts().misses == 3)
-        assert [store.reads(name) for name in NAMES] == [3, 3, 3, 0]
-        for number in (1, 2, 3):
-            use(prefetcher, number)
-        wait_for(lambda: cache.counts().hits + cache.counts().misses >= 8)
-    assert cache.counts().downloaded_bytes == 12_000
+    Prefetcher(cache).coming(NAMES)
+    assert kept(cache) == []
 
 
-def test_what_is_fetched_ahead_stays_within_the_budget(store: Store, make: Make) -> None:
-    cache = make(store, budget=7000, patience=300.0)
-    plan = [0, 1, 2, 3] * 3
-    with Prefetcher(cache, (NAMES[number] for number in plan), ahead=3) as prefetcher:
-        for number in plan:
-            use(prefetcher, number)
-            assert len(list(cache.folder.glob("*.tar"))) <= 2
+def test_the_latest_call_counts(store: Store, make: Make) -> None:
+    cache = sized(make, store)
+    prefetcher, answer = Prefetcher(cache), threading.Event()
+    store.fail(NAMES[0], answer.wait)
+    prefetcher.coming(NAMES[:3])
+    wait_for(lambda: ("GET", NAMES[0]) in store.requests)
+    prefetcher.coming([NAMES[3]])
+    answer.set()
+    wait_for(lambda: idle(prefetcher))
+    assert kept(cache) == [NAMES[0], NAMES[3]]
 
 
-def test_a_budget_of_one_shard_does_not_block(store: Store, make: Make) -> None:
-    cache = make(store, budget=3000, patience=300.0)
-    with Prefetcher(cache, NAMES * 2, ahead=2) as prefetcher:
-        for number in [0, 1, 2, 3] * 2:
-            use(prefetcher, number)
+def test_a_plan_runs_through_a_cache_of_two_shards(store: Store, make: Make) -> None:
+    """A reader that follows the plan, with calls ahead of each use; nothing is fetched more often than it must be."""
+    cache = sized(make, store, budget=6500, patience=300.0)
+    prefetcher, plan = Prefetcher(cache), [0, 1, 2, 3] * 3
+    for at, number in enumerate(plan):
+        use(cache, number)
+        prefetcher.coming([NAMES[coming] for coming in plan[at + 1 : at + 3]])
+        wait_for(lambda: idle(prefetcher))
+    assert cache.counts().downloaded_bytes == 3000 * len(plan)
+    assert cache.counts().hits >= len(plan) - 1  # all but the first had been fetched ahead
 
 
-def test_an_endless_plan_with_repeats_is_followed(store: Store, make: Make) -> None:
-    def endless() -> Iterator[str]:
-        while True:
-            yield from (NAMES[0], NAMES[0], NAMES[1], NAMES[0], NAMES[2])
-
-    cache = make(store)
-    with Prefetcher(cache, endless(), ahead=2) as prefetcher:
-        for number in [0, 0, 1, 0, 2] * 5:
-            use(prefetcher, number)
-    assert cache.counts().downloaded_bytes == 9000
-
-
-def test_a_caller_may_leave_the_plan(store: Store, make: Make) -> None:
-    with Prefetcher(make(store), NAMES, ahead=1) as prefetcher:
-        for number in (3, 1, 0, 3, 2, 0):
-            use(prefetcher, number)
+def test_a_failure_is_left_to_those_that_read(store: Store, make: Make) -> None:
+    cache = sized(make, store)
+    prefetcher = Prefetcher(cache)
+    store.fail(NAMES[0], *[403] * 2)
+    prefetcher.coming(NAMES[:2])
+    wait_for(lambda: idle(prefetcher))
+    assert kept(cache) == [NAMES[1]]
+    with pytest.raises(RemoteError, match=r"shard-0\.tar: access denied"):
+        use(cache, 0)
+    use(cache, 0)
 
 
-def test_an_error_comes_out_where_the_shard_is_needed(store: Store, make: Make) -> None:
-    store.fail(NAMES[1], *[403] * 2)
-    with Prefetcher(make(store), NAMES, ahead=2) as prefetcher:
-        wait_for(lambda: ("GET", NAMES[1]) in store.requests)
-        use(prefetcher, 0)
-        with pytest.raises(RemoteError, match=r"shard-1\.tar: access denied"):
-            prefetcher.lease(NAMES[1])
-        use(prefetcher, 2)
-        store.faults.clear()
-        use(prefetcher, 1)
-
-
-def test_a_plan_that_fails_is_an_error(store: Store, make: Make) -> None:
-    def plan() -> Iterator[str]:
-        yield NAMES[0]
-        raise ZeroDivisionError("in the plan")
-
-    with Prefetcher(make(store), plan()) as prefetcher:
-        use(prefetcher, 0)
-        wait_for(lambda: prefetcher._failed is not None)
-        with pytest.raises(ZeroDivisionError, match="in the plan"):
-            prefetcher.lease(NAMES[1])
-
-
-def test_closing_lets_go_of_all_at_once(store: Store, make: Make) -> None:
-    cache = make(store, budget=6000, retry=RetryConfig(attempts=9, first_wait=60.0, longest_wait=60.0))
+def test_closing_calls_off_what_is_under_way(store: Store, make: Make) -> None:
+    cache = sized(
+        make, store, budget=12_000, retry=RetryConfig(attempts=9, first_wait=60.0, longest_wait=60.0)
+    )
     store.fail(NAMES[1], *[503] * 9)
-    prefetcher = Prefetcher(cache, NAMES, ahead=2)
+    prefetcher = Prefetcher(cache)
+    prefetcher.coming(NAMES)
     wait_for(lambda: ("GET", NAMES[1]) in store.requests)
     start = time.monotonic()
     prefetcher.close()
     prefetcher.close()
     assert time.monotonic() - start < 30  # not the wait between two tries
-    wait_for(lambda: "shard prefetch" not in {thread.name for thread in threading.enumerate()})
+    wait_for(lambda: idle(prefetcher))
+    prefetcher.coming(NAMES)
+    assert idle(prefetcher)
     store.faults.clear()
-    with cache.lease(NAMES[2]), cache.lease(NAMES[3]):  # room for two: none is held any more
-        pass
-    use(prefetcher, 1)  # works on without its thread
+    use(cache, 1)
 
 
-def test_a_forked_worker_reads_without_the_thread(store: Store, make: Make) -> None:
-    with Prefetcher(make(store), NAMES) as prefetcher:
-        wait_for(lambda: prefetcher.cache.counts().misses == 2)
-        process = multiprocessing.get_context("fork").Process(target=use, args=(prefetcher, 3))
-        process.start()
-        process.join(300)
-        assert process.exitcode == 0
-
-
-def test_ahead_is_at_least_one(store: Store, make: Make) -> None:
-    with pytest.raises(ValueError, match="ahead must be at least 1 shard, got 0"):
-        Prefetcher(make(store), NAMES, ahead=0)
+def test_a_forked_process_fetches_nothing_ahead(store: Store, make: Make) -> None:
+    prefetcher = Prefetcher(sized(make, store))
+    process = multiprocessing.get_context("fork").Process(target=prefetcher.coming, args=(NAMES,))
+    process.start()
+    process.join(300)
+    assert (process.exitcode, kept(prefetcher.cache)) == (0, [])
+    again = pickle.loads(pickle.dumps(prefetcher))  # where it is sent to, it works
+    again.coming(NAMES[:1])
+    wait_for(lambda: kept(again.cache) == NAMES[:1])

@@ -17,6 +17,7 @@ import pytest
 import webdataset
 from PIL import Image as PILImage
 
+from omni.datamodules.remote.download import digest_of
 from omni.datamodules.shards import index_file, shard_index
 from omni.datamodules.shards.damage import DocumentError
 from omni.datamodules.shards.format import from_members, to_members
@@ -74,7 +75,12 @@ def test_documents_come_back_in_order(tmp_path: Path) -> None:
         "fingerprint": reader.fingerprint,
         "layout": None,
         "shards": [
-            {"name": f"shard-00000{n}.tar", "bytes": index.size, "documents": documents}
+            {
+                "name": f"shard-00000{n}.tar",
+                "bytes": index.size,
+                "digest": digest_of(folder / f"shard-00000{n}.tar", like="sha256:"),
+                "documents": documents,
+            }
             for n, (index, documents) in enumerate(zip(reader.indexes, (8, 8, 4), strict=True))
         ],
     }

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from omni.datamodules.stream.loader import PlannedBatches, PlannedLoader, Share, Split
+from omni.datamodules.shards.damage import DocumentError
+from omni.datamodules.stream.batches import PlannedBatches, Share
+from omni.datamodules.stream.loader import PlannedLoader, Split
 from omni.datamodules.stream.plan import Plan
 from omni.datamodules.stream.plan_config import PlanConfig
 from omni.datamodules.stream.weights import MixtureConfig
@@ -37,11 +39,30 @@ STEPS = 10
 class Numbered:
     """A store whose documents are their own numbers: each position holds 100 x document + position."""
 
-    def __init__(self, name: str) -> None:
-        self.lengths = TABLES[name].lengths
+    def __init__(self, name: str, bad: frozenset[int] = frozenset(), ahead: int = 0) -> None:
+        self.lengths, self.bad, self.ahead = TABLES[name].lengths, bad, ahead
+        self.noted: list[tuple[int, str | None]] = []
+        self.told: list[list[int]] = []
+
+    @property
+    def damaged(self) -> int:
+        return len({number for number, error in self.noted if error})
+
+    def note(self, number: int, error: DocumentError | None) -> None:
+        self.noted.append((number, str(error) if error else None))
+
+    def prefetch(self, numbers: np.ndarray) -> None:
+        self.told.append(numbers.tolist())
+
+    def hole(self, length: int) -> Sequence:
+        return replace(self._sequence(0, length), text_ids=np.full(length, -1))
 
     def __getitem__(self, number: int) -> Sequence:
-        length = int(self.lengths[number])
+        if number in self.bad:
+            raise DocumentError(f"{number} is bad", part="json", offset=512)
+        return self._sequence(number, int(self.lengths[number]))
+
+    def _sequence(self, number: int, length: int) -> Sequence:
         zeros = np.zeros(length, np.int64)
         return Sequence(
             modality=zeros.astype(np.uint8),
@@ -75,10 +96,15 @@ def plan_of(once: bool = False) -> Plan:
 
 
 def loader_of(
-    rank: int = 0, world: int = 1, batch_rows: int = 1, workers: int = 0, once: bool = False
+    rank: int = 0,
+    world: int = 1,
+    batch_rows: int = 1,
+    workers: int = 0,
+    once: bool = False,
+    stores: list[Numbered] | None = None,
 ) -> PlannedLoader[Got]:
     plan = plan_of(once)
-    batches = PlannedBatches([Numbered(name) for name in TABLES], collated)
+    batches = PlannedBatches(stores or [Numbered(name) for name in TABLES], collated)
     split = Split(batch_rows=batch_rows, rank=rank, world=world)
     return PlannedLoader(plan, batches, split, plan.length() if once else STEPS, workers)
 
@@ -228,6 +254,94 @@ def test_iterating_draws_no_random_numbers() -> None:
     before = torch.get_rng_state()
     list(loader_of())
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# ------------------------------------------------------------------ damage
+
+
+def with_damage(workers: int = 0, rank: int = 0, world: int = 1) -> tuple[list[Got], list[Numbered]]:
+    stores = [Numbered("web", bad=frozenset({57, 58})), Numbered("books")]
+    loader = loader_of(rank, world, workers=workers, stores=stores)
+    batches = list(loader)
+    assert {name: count["damaged"] for name, count in loader.counts().items()} == {
+        "web": stores[0].damaged,
+        "books": 0,
+    }
+    return batches, stores
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_documents_are_holes_in_their_place(workers: int) -> None:
+    """No other document moves, and what is said of the whole step is what was planned."""
+    found, stores = with_damage(workers)
+    bad = {n for d in (57, 58) for n in range(100 * d, 100 * d + int(TABLES["web"].lengths[d]))}
+    holes = 0
+    for got, sound in zip(found, loader_of(), strict=True):
+        assert (got.targets, got.positions) == (sound.targets, sound.positions)
+        for (number, row), (planned, content) in zip(got.rows, sound.rows, strict=True):
+            assert number == planned and len(row) == len(content)
+            assert all(a == b or (a == -1 and b in bad) for a, b in zip(row, content, strict=True))
+            holes += row.count(-1)
+    assert holes > 0
+    errors = {(number, error) for number, error in stores[0].noted if error}
+    assert errors == {(57, "57 is bad"), (58, "58 is bad")}
+    assert stores[0].damaged == 2 and stores[1].damaged == 0
+
+
+def test_documents_are_noted_in_the_order_of_the_plan_whatever_the_workers() -> None:
+    alone = [store.noted for store in with_damage()[1]]
+    assert [store.noted for store in with_damage(workers=2)[1]] == alone
+    steps = [step for step, _ in islice(plan_of().steps(), STEPS)]
+    assert sum(map(len, alone)) == sum(len(row) for step in steps for row in step.rows)
+
+
+def test_every_rank_has_as_many_batches_wherever_the_damage_is() -> None:
+    ranks = [with_damage(rank=rank, world=2) for rank in range(2)]
+    assert len(ranks[0][0]) == len(ranks[1][0])
+    assert [stores[0].damaged for _, stores in ranks] == [2, 0]
+
+
+def test_a_piece_beyond_its_document_is_a_hole() -> None:
+    """The document is not the one that was measured."""
+    stores = [Numbered("web"), Numbered("books")]
+    stores[1].lengths = stores[1].lengths // 2
+    list(loader_of(stores=stores))
+    assert {error for _, error in stores[1].noted if error} >= {"0: 7 positions, the plan has 14"}
+
+
+def test_what_comes_is_told_ahead() -> None:
+    """The documents of the steps to come, in the order in which they are read, this rank's alone."""
+    stores = [Numbered("web", ahead=2), Numbered("books")]
+    list(loader_of(rank=1, world=2, stores=stores))
+    steps = [step for step, _ in islice(plan_of().steps(), STEPS)]
+    split = Split(batch_rows=1, rank=1, world=2)
+    mine = [
+        [piece.document for share in split.shares(step) for piece in share.pieces() if piece.source == 0]
+        for step in steps
+    ]
+    assert stores[0].told == [[n for step in mine[at : at + 3] for n in step] for at in range(STEPS - 2)]
+    assert stores[1].told == []
+
+
+# ------------------------------------------------------------------ counters
+
+
+def test_counts_are_those_of_the_yielded_steps() -> None:
+    """Exact at every step, also inside a window; 20 of 60 documents are a third of an epoch."""
+    loader = loader_of(batch_rows=4, workers=1)
+    had = {name: [0, 0] for name in TABLES}
+    steps = [step for step, _ in islice(plan_of().steps(), STEPS)]
+    for step, _ in zip(steps, loader, strict=True):
+        for row in pieces_in(step):
+            for piece in row:
+                name = list(TABLES)[piece.source]
+                had[name][0] += piece.start == 0
+                had[name][1] += piece.stop - piece.start
+        counts = loader.counts()
+        for name, (documents, positions) in had.items():
+            found = counts[name]
+            assert (found["documents"], found["positions"]) == (documents, positions), step.number
+            assert found["epochs"] == documents / len(TABLES[name].lengths)
 
 
 # ------------------------------------------------------------------ validation
