@@ -19,8 +19,6 @@ FEWEST_DIGITS = 3
 """Digits of a sum at least, as it is written."""
 MOST_DIGITS = 6
 """Digits of a sum at most."""
-SMALL_SHARE = 0.3
-"""Share of the sums whose digits are small."""
 _TEENS = (
     "ten",
     "eleven",
@@ -90,23 +88,9 @@ def addends(operands: Sequence[int]) -> tuple[int, ...]:
     return (0,) * (FEWEST_DIGITS - len(operands)) + tuple(operands)
 
 
-def random_operands(
-    fewest: int, most: int, heldout: frozenset[Pair], rng: np.random.Generator
-) -> tuple[int, ...]:
-    """``fewest`` to ``most`` digits, of which no two are a held-out pair.
-
-    Three of ten sums have digits below a random bound: else 2.5 % of the sums would be below six, of which pairs
-    of digits have a third.
-    """
-    end = int(rng.integers(3, 10)) if rng.random() < SMALL_SHARE else 10
-    return random_digits(int(rng.integers(fewest, most, endpoint=True)), heldout, rng, end)
-
-
-def random_digits(
-    count: int, heldout: frozenset[Pair], rng: np.random.Generator, end: int = 10
-) -> tuple[int, ...]:
-    """``count`` digits below ``end``, of which no two are a held-out pair."""
+def random_digits(count: int, heldout: frozenset[Pair], rng: np.random.Generator) -> tuple[int, ...]:
+    """``count`` digits, of which no two are a held-out pair."""
     while True:
-        digits = tuple(int(digit) for digit in rng.integers(0, end, count))
+        digits = tuple(int(digit) for digit in rng.integers(0, 10, count))
         if not any(unordered(a, b) in heldout for a, b in combinations(digits, 2)):
             return digits

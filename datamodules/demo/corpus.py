@@ -11,14 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omni.datamodules.demo.arithmetic import (
-    FEWEST_DIGITS,
-    MOST_DIGITS,
-    Pair,
-    heldout_pairs,
-    random_digits,
-    random_operands,
-)
+from omni.datamodules.demo.arithmetic import FEWEST_DIGITS, MOST_DIGITS, Pair, heldout_pairs, random_digits
 from omni.datamodules.demo.chart_task import describe_chart
 from omni.datamodules.demo.charts import HELDOUT_START, Chart, draw_chart
 from omni.datamodules.demo.deck import Deck, named_rng
@@ -139,7 +132,7 @@ class DemoCorpus:
             sums = Deck(product(self._heldout_orders(), product(MODALITIES, MODALITIES)), rng)
             return (tasks.addition(*sums.draw()) for _ in range(count))
         if source == "arithmetic":
-            operands = (random_operands(2, MOST_MIXED, self.heldout_pairs, rng) for _ in range(count))
+            operands = (self._random_operands(2, MOST_MIXED, rng) for _ in range(count))
             return (tasks.listing_addends(digits, _random_media(digits, rng)) for digits in operands)
         if source == "reading":
             lists = (rng.integers(0, 10, rng.integers(2, MOST_MIXED + 1)).tolist() for _ in range(count))
@@ -151,10 +144,13 @@ class DemoCorpus:
 
     def _sum_of_words(self, tasks: DigitTasks, rng: np.random.Generator) -> Task:
         """A sum that the assistant says, in some documents to a user who shows other digits."""
-        operands = random_operands(FEWEST_DIGITS, MOST_DIGITS, self.heldout_pairs, rng)
+        operands = self._random_operands(FEWEST_DIGITS, MOST_DIGITS, rng)
         count = int(rng.integers(1, MOST_SHOWN, endpoint=True)) if rng.random() < ASKED_FOR else 0
         shown = random_digits(count, self.heldout_pairs, rng)
         return tasks.sum_of_words(operands, shown, _random_media(shown, rng))
+
+    def _random_operands(self, fewest: int, most: int, rng: np.random.Generator) -> tuple[int, ...]:
+        return random_digits(int(rng.integers(fewest, most, endpoint=True)), self.heldout_pairs, rng)
 
     def _heldout_orders(self) -> list[Pair]:
         pairs = sorted(self.heldout_pairs)
