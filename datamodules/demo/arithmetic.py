@@ -1,22 +1,24 @@
 """Which sums are asked, and which pairs of digits are held out.
 
-Were there sums of two digits only, the model would learn the 46 pairs by heart within a hundred steps and
-answer no other one. There are too many sums of two numbers below twenty and of three to six digits for that,
-so it learns to add (docs/decisions.md). No two operands of any sum in training are a held-out pair.
+Were there sums of two digits, the model would learn the 46 pairs by heart within a hundred steps and answer no
+other one. There are too many sums of three to six digits for that, so it learns to add (docs/decisions.md), and
+two digits are added as three, from zero: "zero and three and four make seven". No two operands of any sum in
+training are a held-out pair.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations, combinations_with_replacement
 
 import numpy as np
 
 from omni.datamodules.demo.speech import DIGIT_WORDS
 
+FEWEST_DIGITS = 3
+"""Digits of a sum at least, as it is written."""
 MOST_DIGITS = 6
 """Digits of a sum at most."""
-PAIR_SHARE = 0.15
-"""Share of the sums that have two numbers."""
 _TEENS = (
     "ten",
     "eleven",
@@ -36,8 +38,6 @@ NUMBER_WORDS = (
     *(f"{tens} {digit}" if digit != DIGIT_WORDS[0] else tens for tens in _TENS for digit in DIGIT_WORDS),
 )[: 9 * MOST_DIGITS + 1]
 """Zero to fifty four, the largest sum of six digits."""
-SHORT_NUMBERS = len(DIGIT_WORDS) + len(_TEENS)
-"""Numbers of one word: zero to nineteen."""
 
 Pair = tuple[int, int]
 PAIRS: tuple[Pair, ...] = tuple(combinations_with_replacement(range(10), 2))
@@ -83,18 +83,14 @@ def _may_join(pair: Pair, chosen: set[Pair]) -> bool:
     return not neighbours(pair) & chosen
 
 
-def random_operands(most: int, heldout: frozenset[Pair], rng: np.random.Generator) -> tuple[int, ...]:
-    """Two numbers below twenty, or three to ``most`` digits, of which no two are a held-out pair."""
-    if rng.random() < PAIR_SHARE:
-        return random_digits(2, heldout, rng, SHORT_NUMBERS)
-    return random_digits(int(rng.integers(3, most, endpoint=True)), heldout, rng)
+def addends(operands: Sequence[int]) -> tuple[int, ...]:
+    """What is added, as it is written: the operands, behind a zero where there are only two."""
+    return (0,) * (FEWEST_DIGITS - len(operands)) + tuple(operands)
 
 
-def random_digits(
-    count: int, heldout: frozenset[Pair], rng: np.random.Generator, end: int = 10
-) -> tuple[int, ...]:
-    """``count`` numbers below ``end``, of which no two are a held-out pair."""
+def random_digits(count: int, heldout: frozenset[Pair], rng: np.random.Generator) -> tuple[int, ...]:
+    """``count`` digits, of which no two are a held-out pair."""
     while True:
-        digits = tuple(int(digit) for digit in rng.integers(0, end, count))
+        digits = tuple(int(digit) for digit in rng.integers(0, 10, count))
         if not any(unordered(a, b) in heldout for a, b in combinations(digits, 2)):
             return digits

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omni.datamodules.demo.arithmetic import MOST_DIGITS, Pair, heldout_pairs, random_digits, random_operands
+from omni.datamodules.demo.arithmetic import FEWEST_DIGITS, MOST_DIGITS, Pair, heldout_pairs, random_digits
 from omni.datamodules.demo.chart_task import describe_chart
 from omni.datamodules.demo.charts import HELDOUT_START, Chart, draw_chart
 from omni.datamodules.demo.deck import Deck, named_rng
@@ -24,7 +24,8 @@ from omni.datamodules.demo.speech import SpeechSplit, SpokenWord
 from omni.datamodules.demo.split import Part, Split
 from omni.datamodules.demo.synthetic import MANNERS, synthetic_words
 from omni.datamodules.demo.task import Task, documents, running_text
-from omni.modality import MODALITIES, TEXT, Modality
+from omni.datamodules.demo.variants import with_variants
+from omni.modality import MODALITIES, Modality
 from omni.sequence import Document
 
 Progress = Callable[[str, int, int], None]
@@ -46,6 +47,9 @@ class DemoCorpus:
     train_size: CorpusSize
     heldout_size: CorpusSize
     digits: Split[DigitPicture]
+    """Pictures that are drawn."""
+    shown: Split[DigitPicture]
+    """Pictures that are read: those that are drawn, and in training variants of them."""
     speech: SpeechSplit
     charts: Split[Chart]
     prose: Split[Passage]
@@ -78,11 +82,13 @@ class DemoCorpus:
             speech = synthetic_words(seed, ceil(scale * len(MANNERS)), _stage(progress, "speech"))
         else:
             speech = recorded_words(speech_folder, _stage(progress, "speech"))
+        digits = digit_pictures()
         return cls(
             seed=seed,
             train_size=train_size,
             heldout_size=heldout_size,
-            digits=digit_pictures(),
+            digits=digits,
+            shown=Split(with_variants(digits.train), digits.heldout),
             speech=speech,
             charts=_draw_charts(seed, train_size, heldout_size, _stage(progress, "charts")),
             prose=prose_passages(seed),
@@ -121,13 +127,13 @@ class DemoCorpus:
             return (running_text(passages[i].text) for i in chosen)
         # the held-out pictures are read once each; else held-out digits come equally often
         balanced = part == "heldout" and source != "image_to_text"
-        tasks = DigitTasks(self.digits.of(part), self.speech.of(part), rng, balanced)
+        tasks = DigitTasks(self.digits.of(part), self.shown.of(part), self.speech.of(part), rng, balanced)
         if source == "arithmetic" and part == "heldout":
             sums = Deck(product(self._heldout_orders(), product(MODALITIES, MODALITIES)), rng)
             return (tasks.addition(*sums.draw()) for _ in range(count))
         if source == "arithmetic":
-            operands = (random_operands(MOST_MIXED, self.heldout_pairs, rng) for _ in range(count))
-            return (tasks.listing_addends(numbers, _random_media(numbers, rng)) for numbers in operands)
+            operands = (self._random_operands(2, MOST_MIXED, rng) for _ in range(count))
+            return (tasks.listing_addends(digits, _random_media(digits, rng)) for digits in operands)
         if source == "reading":
             lists = (rng.integers(0, 10, rng.integers(2, MOST_MIXED + 1)).tolist() for _ in range(count))
             return (tasks.reading(digits, _random_media(digits, rng)) for digits in lists)
@@ -138,19 +144,22 @@ class DemoCorpus:
 
     def _sum_of_words(self, tasks: DigitTasks, rng: np.random.Generator) -> Task:
         """A sum that the assistant says, in some documents to a user who shows other digits."""
-        operands = random_operands(MOST_DIGITS, self.heldout_pairs, rng)
+        operands = self._random_operands(FEWEST_DIGITS, MOST_DIGITS, rng)
         count = int(rng.integers(1, MOST_SHOWN, endpoint=True)) if rng.random() < ASKED_FOR else 0
         shown = random_digits(count, self.heldout_pairs, rng)
         return tasks.sum_of_words(operands, shown, _random_media(shown, rng))
+
+    def _random_operands(self, fewest: int, most: int, rng: np.random.Generator) -> tuple[int, ...]:
+        return random_digits(int(rng.integers(fewest, most, endpoint=True)), self.heldout_pairs, rng)
 
     def _heldout_orders(self) -> list[Pair]:
         pairs = sorted(self.heldout_pairs)
         return pairs + [(b, a) for a, b in pairs if a != b]
 
 
-def _random_media(numbers: Sequence[int], rng: np.random.Generator) -> list[Modality]:
-    """A medium for each number; those above nine are always words."""
-    return [MODALITIES[int(rng.integers(len(MODALITIES)))] if n < 10 else TEXT for n in numbers]
+def _random_media(digits: Sequence[int], rng: np.random.Generator) -> list[Modality]:
+    """A medium for each digit."""
+    return [MODALITIES[int(rng.integers(len(MODALITIES)))] for _ in digits]
 
 
 def _draw_charts(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from omni.datamodules.demo.arithmetic import NUMBER_WORDS
+from omni.datamodules.demo.arithmetic import NUMBER_WORDS, addends
 from omni.datamodules.demo.deck import GroupedDeck
 from omni.datamodules.demo.digits import DigitPicture
 from omni.datamodules.demo.speech import SpokenWord
@@ -26,26 +26,34 @@ ADD = (("", " is"), ("what is ", "?"))
 
 
 class DigitTasks:
-    """Makes tasks from the pictures and clips of one split, each used once before any comes again.
-
-    ``balanced`` draws every digit equally often instead.
-    """
+    """Makes tasks from the pictures and clips of one split, each used once before any comes again."""
 
     def __init__(
         self,
         pictures: Sequence[DigitPicture],
+        shown: Sequence[DigitPicture],
         words: Sequence[SpokenWord],
         rng: np.random.Generator,
         balanced: bool = False,
     ) -> None:
+        """
+        Args:
+            pictures: to draw.
+            shown: pictures to read.
+            words: clips, to say and to hear.
+            rng: draws all that is random.
+            balanced: every digit comes equally often, instead of every picture and clip.
+        """
         self._rng = rng
+        self._shown = GroupedDeck(shown, lambda picture: picture.word, rng)
         self._pictures = GroupedDeck(pictures, lambda picture: picture.word, rng)
         self._words = GroupedDeck(words, lambda word: word.word, rng)
+        self._show_picture = self._shown.draw_balanced if balanced else self._shown.draw
         self._draw_picture = self._pictures.draw_balanced if balanced else self._pictures.draw
         self._draw_word = self._words.draw_balanced if balanced else self._words.draw
         self._operand: dict[Modality, Callable[[str], Segment]] = {
             TEXT: lambda word: Text(text=word),
-            IMAGE: lambda word: _image(self._pictures.draw_of(word)),
+            IMAGE: lambda word: _image(self._shown.draw_of(word)),
             AUDIO: lambda word: self._words.draw_of(word).audio,
         }
 
@@ -55,7 +63,7 @@ class DigitTasks:
 
     def image_to_text(self) -> Task:
         """Read a picture."""
-        shown = self._draw_picture()
+        shown = self._show_picture()
         return answered([_image(shown), self._wording(READ_PICTURE)], Text(text=shown.word), shown.word)
 
     def audio_to_text(self) -> Task:
@@ -75,7 +83,7 @@ class DigitTasks:
 
     def image_to_audio(self) -> Task:
         """Say the digit of a picture."""
-        shown = self._draw_picture()
+        shown = self._show_picture()
         spoken = self._words.draw_of(shown.word)
         return answered([_image(shown), self._wording(SAY_PICTURE)], spoken.audio, shown.word)
 
@@ -102,8 +110,8 @@ class DigitTasks:
         return answered([*self._listed(digits, media, " and "), after], Text(text=answer), answer)
 
     def addition(self, operands: Sequence[int], media: Sequence[Modality]) -> Task:
-        """Numbers are added, each in its medium; the answer says first what is added."""
-        answer = f"{in_words(operands)} make {NUMBER_WORDS[sum(operands)]}"
+        """Digits are added, each in its medium; the answer says first what is added."""
+        answer = f"{in_words(addends(operands))} make {NUMBER_WORDS[sum(operands)]}"
         said = turn_of([Text(text=answer)], "assistant", True)
         return Task(self._sum_asked_for(operands, media) + said, answer)
 
@@ -114,11 +122,11 @@ class DigitTasks:
         """
         whole = self.addition(operands, media)
         total = NUMBER_WORDS[sum(operands)]
-        said = turn_of([Text(text=f"{in_words(operands)} make")], "assistant", True)
+        said = turn_of([Text(text=f"{in_words(addends(operands))} make")], "assistant", True)
         return Task(whole.segments[:-1] + said + _total(total, loss=False), whole.label)
 
     def sum_of_words(self, operands: Sequence[int], shown: Sequence[int], media: Sequence[Modality]) -> Task:
-        """A sum in words, of which only the result is trained on.
+        """A sum of three or more digits in words, of which only the result is trained on.
 
         Where other digits are ``shown``, in their media, a user asks for their sum: whatever was asked, the result
         is that of the numbers which the answer names. Without such documents the model adds in words only.

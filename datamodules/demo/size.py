@@ -12,7 +12,7 @@ class CorpusSize:
 
     image_to_text: int = 3500
     """A picture of a digit is read."""
-    audio_to_text: int = 2500
+    audio_to_text: int = 3000
     """A spoken digit is understood."""
     text_to_image: int = 2500
     """A digit is drawn."""

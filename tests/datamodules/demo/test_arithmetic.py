@@ -10,9 +10,10 @@ import pytest
 from omni.datamodules.demo.arithmetic import (
     NUMBER_WORDS,
     PAIRS,
+    addends,
     heldout_pairs,
     neighbours,
-    random_operands,
+    random_digits,
     unordered,
 )
 
@@ -24,15 +25,21 @@ def test_there_are_55_pairs_and_words_up_to_six_nines() -> None:
     assert (NUMBER_WORDS[20], NUMBER_WORDS[21], NUMBER_WORDS[54]) == ("twenty", "twenty one", "fifty four")
 
 
-def test_sums_have_two_short_numbers_or_more_digits_and_no_heldout_pair() -> None:
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_random_digits_hold_no_heldout_pair(count: int) -> None:
     heldout, rng = heldout_pairs(0), np.random.default_rng(0)
-    drawn = [random_operands(4, heldout, rng) for _ in range(1_000)]
-    assert 0.1 < np.mean([len(operands) == 2 for operands in drawn]) < 0.2
-    assert {len(operands) for operands in drawn} == {2, 3, 4}
-    assert {n for operands in drawn if len(operands) == 2 for n in operands} == set(range(20))
-    assert {n for operands in drawn if len(operands) > 2 for n in operands} == set(range(10))
-    for operands in drawn:
-        assert not {unordered(a, b) for a, b in combinations(operands, 2)} & heldout
+    drawn = [random_digits(count, heldout, rng) for _ in range(1_000)]
+    assert {len(digits) for digits in drawn} == {count}
+    assert {digit for digits in drawn for digit in digits} == set(range(10))
+    for digits in drawn:
+        assert not {unordered(a, b) for a, b in combinations(digits, 2)} & heldout
+
+
+def test_two_digits_are_added_as_three() -> None:
+    assert addends((3, 4)) == (0, 3, 4)
+    assert addends((0, 0)) == (0, 0, 0)
+    assert addends((3, 4, 5)) == (3, 4, 5)
+    assert addends((9,) * 6) == (9,) * 6
 
 
 def test_pairs_have_no_order() -> None:
