@@ -9,6 +9,7 @@ import lightning
 from rich import print as rich_print
 
 from omni.datamodules.collate import collate
+from omni.datamodules.id_check import check_ids
 from omni.datamodules.stream.loader import PlannedBatches, PlannedLoader, Share, Split
 from omni.datamodules.stream.plan import Plan
 from omni.datamodules.stream.plan_config import PlanConfig
@@ -68,15 +69,30 @@ class OmniDataModule(lightning.LightningDataModule):
         self.batch_rows, self.workers, self.cache = batch_rows, workers, cache
         self.max_damaged, self.val_rows = max_damaged, val_rows
         self.stores: dict[str, SequenceStore] = {}
+        for name, least in (("batch_rows", 1), ("workers", 0), ("val_rows", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"data.{name} must be at least {least}, got {getattr(self, name)}")
+        if not 0 <= max_damaged <= 1:
+            raise ValueError(f"data.max_damaged must be in [0, 1], got {max_damaged}")
 
     def setup(self, stage: str) -> None:
         """Read and measure the shards."""
-        layout = Layout(Tokenizers.load(self.tokenizers_folder))
+        self.layout = Layout(Tokenizers.load(self.tokenizers_folder))
         for folder in (self.train_folder, self.val_folder):
             if folder is not None and folder not in self.stores:
                 workers = max(self.workers, min(2, os.cpu_count() or 1))
-                self.stores[folder] = SequenceStore(folder, layout, self.cache, self.max_damaged, workers)
+                self.stores[folder] = SequenceStore(
+                    folder, self.layout, self.cache, self.max_damaged, workers
+                )
                 self._print_size(folder)
+
+    def on_before_batch_transfer(self, batch: OmniBatch, dataloader_idx: int) -> OmniBatch:
+        """
+        Raises:
+            ValueError: an id that the tokenizers don't have; the message names the document.
+        """
+        check_ids(batch, self.layout.tokenizers)
+        return batch
 
     def _print_size(self, folder: str) -> None:
         plan = self._plan(folder, self.plan_config)

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from omni.datamodules.omni_datamodule import OmniDataModule
 from omni.datamodules.shards.writer import write_shards
 from omni.datamodules.stream.plan_config import PlanConfig
-from omni.optim import OptimConfig
+from omni.optim.config import OptimConfig
 from omni.sequence import Document
 from omni.training.pretrain import Pretrain
 from tests.tiny import tiny_documents, tiny_tokenizers
@@ -22,6 +22,7 @@ from tests.tiny_model import shake, tiny_config
 ROW_LENGTH = 256
 GLOBAL_ROWS = 4
 STEPS = 8
+OPTIM = OptimConfig(lr=3e-3, warmup_steps=2)
 
 
 def write_corpus(folder: Path, documents: tuple[Document, ...] | None = None) -> Path:
@@ -31,10 +32,12 @@ def write_corpus(folder: Path, documents: tuple[Document, ...] | None = None) ->
     return folder
 
 
-def build(corpus: Path, batch_rows: int, seed: int = 0) -> tuple[Pretrain, OmniDataModule]:
+def build(
+    corpus: Path, batch_rows: int, seed: int = 0, optim: OptimConfig = OPTIM
+) -> tuple[Pretrain, OmniDataModule]:
     """A module whose weights are all other than zero, and its data."""
     tokenizers = str(corpus / "tokenizers")
-    module = Pretrain(tokenizers, tiny_config(), OptimConfig(lr=3e-3, warmup_steps=2), seed)
+    module = Pretrain(tokenizers, tiny_config(), optim, seed)
     shake(module)
     plan = PlanConfig(row_length=ROW_LENGTH, global_rows=GLOBAL_ROWS, window=64, seed=seed)
     return module, OmniDataModule(tokenizers, str(corpus / "train"), None, plan, batch_rows, cache=True)
@@ -47,13 +50,14 @@ def fit(
     batch_rows: int = GLOBAL_ROWS,
     resume: Path | None = None,
     dtype: torch.dtype = torch.float32,
+    optim: OptimConfig = OPTIM,
     **settings: Any,
 ) -> Pretrain:
     """Train for ``STEPS`` steps; the last checkpoint is ``out/last.ckpt``.
 
     The rows of a step that don't fit into ``batch_rows`` are accumulated.
     """
-    module, data = build(corpus, batch_rows)
+    module, data = build(corpus, batch_rows, optim=optim)
     module.to(dtype)
     callbacks = [ModelCheckpoint(out, save_last=True, every_n_train_steps=4), *settings.pop("callbacks", [])]
     ranks = settings.get("devices", 1)
