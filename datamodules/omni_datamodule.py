@@ -9,6 +9,7 @@ import lightning
 from rich import print as rich_print
 
 from omni.datamodules.collate import collate
+from omni.datamodules.id_check import check_ids
 from omni.datamodules.remote.remote_config import RemoteConfig
 from omni.datamodules.sources import SourceConfig, Sources, check_unweighted, named, weighted
 from omni.datamodules.stream.batches import PlannedBatches, Share
@@ -85,14 +86,20 @@ class OmniDataModule(lightning.LightningDataModule):
         self.measure, self.remote = measure, remote
         self.folders: dict[str, OpenFolder] = {}
         """By path or URL."""
+        for name, least in (("batch_rows", 1), ("workers", 0), ("val_rows", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"data.{name} must be at least {least}, got {getattr(self, name)}")
+        if not 0 <= max_damaged <= 1:
+            raise ValueError(f"data.max_damaged must be in [0, 1], got {max_damaged}")
 
     def setup(self, stage: str) -> None:
         """Open the shards that a stage needs. Their documents are not read, unless ``measure`` is set."""
         missing = [part for part in NEEDED.get(stage, ()) if not self._is_open(self.sources[part])]
         if not missing:
             return
+        self.layout = Layout(Tokenizers.load(self.tokenizers_folder))
         how = Opening(
-            layout=Layout(Tokenizers.load(self.tokenizers_folder)),
+            layout=self.layout,
             tokenizers=self.tokenizers_folder,
             row_length=self.plan_config.row_length,
             measure=self.measure,
@@ -107,6 +114,14 @@ class OmniDataModule(lightning.LightningDataModule):
                     self.folders[source.folder] = open_documents(source.folder, how)
             if not self.trainer or self.trainer.is_global_zero:
                 self._print_size(part)
+
+    def on_before_batch_transfer(self, batch: OmniBatch, dataloader_idx: int) -> OmniBatch:
+        """
+        Raises:
+            ValueError: an id that the tokenizers don't have; the message names the document.
+        """
+        check_ids(batch, self.layout.tokenizers)
+        return batch
 
     def _is_open(self, sources: dict[str, SourceConfig]) -> bool:
         return all(source.folder in self.folders for source in sources.values())

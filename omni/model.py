@@ -10,10 +10,8 @@ What is unusual about it:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -24,8 +22,8 @@ from omni.nn.document_attention import AttentionContext, PackedAttention
 from omni.nn.embed import Embed
 from omni.nn.heads.audio import AudioHead
 from omni.nn.heads.image import ImageHead
-from omni.nn.heads.modulated import ModulatedBlock
 from omni.nn.heads.text import TextHead
+from omni.nn.init import initialise
 from omni.nn.moe.experts import Experts
 from omni.nn.moe.router import Router, Routing
 from omni.nn.rotary import Rotary
@@ -79,34 +77,9 @@ class OmniTransformer(nn.Module):
                 routings.append(routing)
         return Hidden(self.norm(x_BSD), tuple(routings))
 
-    @torch.no_grad()
     def initialise(self, seed: int) -> None:
-        """Draw all weights: normal of 1/sqrt(fan-in), less by depth for what writes to the stream (GPT-2)."""
-        generator = torch.Generator(device="cpu").manual_seed(seed)
-        depth_scale = 1.0 / math.sqrt(2 * self.config.layers)
-
-        def draw(weight: Tensor, std: float) -> None:
-            weight.copy_(torch.randn(weight.shape, generator=generator) * std)
-
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Linear) and not (name == "text_head.linear" and self.config.text.tied):
-                scale = depth_scale if name.endswith(("attention.out", ".w2")) else 1.0
-                draw(module.weight, scale / math.sqrt(module.in_features))
-                if module.bias is not None:
-                    module.bias.zero_()
-            elif isinstance(module, nn.Embedding):
-                draw(module.weight, 1.0 / math.sqrt(self.config.width))
-            elif isinstance(module, Experts):
-                draw(module.w13, 1.0 / math.sqrt(module.w13.shape[-1]))
-                draw(module.w2, depth_scale / math.sqrt(module.w2.shape[-1]))
-            elif isinstance(module, Router):
-                draw(module.weight, 1.0 / math.sqrt(module.weight.shape[-1]))
-        draw(self.audio_head.logits, 1.0 / math.sqrt(self.config.audio.width))
-        for head in (self.image_head, self.audio_head):
-            for block in head.blocks:  # start as the identity (DiT's adaLN-zero)
-                assert isinstance(block, ModulatedBlock), type(block)
-                block.modulation.weight.zero_()
-        self.image_head.velocity.weight.zero_()
+        """Draw all weights as ``config.init`` says."""
+        initialise(self, self.config, seed)
 
     def routers(self) -> list[Router]:
         """The routers, first layer first."""

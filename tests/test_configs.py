@@ -13,7 +13,7 @@ from omni.checkpoint import config_from_dict, load_model
 from omni.cli.lightning_cli import OmniCLI
 from omni.losses import loss_names
 from omni.nn.config import ModelConfig
-from omni.optim import OptimConfig
+from omni.optim.config import OptimConfig
 from tests.tiny_run import write_corpus
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -60,7 +60,8 @@ def test_every_experiment_loads(capsys: pytest.CaptureFixture[str], path: Path) 
     config = printed(capsys, CONFIGS / path)
     model, data, trainer = config["model"], config["data"], config["trainer"]
     config_from_dict(ModelConfig, model["network"], str(path))
-    OptimConfig(**(model["optim"] | {"betas": tuple(model["optim"]["betas"])}))
+    optim = model["optim"] | {"betas": tuple(model["optim"]["betas"])}
+    config_from_dict(OptimConfig, optim, str(path))
     if isinstance(trainer["devices"], int) or trainer["accelerator"] == "cpu":
         ranks = trainer["num_nodes"] * (trainer["devices"] if isinstance(trainer["devices"], int) else 1)
         rows = data["batch_rows"] * ranks * (trainer["accumulate_grad_batches"] or 1)

@@ -14,7 +14,7 @@ from omni.datamodules.omni_datamodule import OmniDataModule
 from omni.datamodules.shards.index_folder import index_folder
 from omni.datamodules.shards.writer import PER_SHARD, write_shards
 from omni.datamodules.stream.plan_config import PlanConfig
-from omni.optim import OptimConfig
+from omni.optim.config import OptimConfig
 from omni.sequence import Document
 from omni.training.pretrain import Pretrain
 from tests.tiny import tiny_documents, tiny_tokenizers
@@ -23,6 +23,7 @@ from tests.tiny_model import shake, tiny_config
 ROW_LENGTH = 256
 GLOBAL_ROWS = 4
 STEPS = 8
+OPTIM = OptimConfig(lr=3e-3, warmup_steps=2)
 
 
 def write_corpus(folder: Path, documents: tuple[Document, ...] | None = None) -> Path:
@@ -41,11 +42,11 @@ def write_measured(
 
 
 def build(
-    corpus: Path, batch_rows: int, seed: int = 0, max_damaged: float = 0.001
+    corpus: Path, batch_rows: int, seed: int = 0, max_damaged: float = 0.001, optim: OptimConfig = OPTIM
 ) -> tuple[Pretrain, OmniDataModule]:
     """A module whose weights are all other than zero, and its data."""
     tokenizers = str(corpus / "tokenizers")
-    module = Pretrain(tokenizers, tiny_config(), OptimConfig(lr=3e-3, warmup_steps=2), seed)
+    module = Pretrain(tokenizers, tiny_config(), optim, seed)
     shake(module)
     plan = PlanConfig(row_length=ROW_LENGTH, global_rows=GLOBAL_ROWS, window=64, seed=seed)
     train = str(corpus / "train")
@@ -62,13 +63,14 @@ def fit(
     resume: Path | None = None,
     dtype: torch.dtype = torch.float32,
     max_damaged: float = 0.001,
+    optim: OptimConfig = OPTIM,
     **settings: Any,
 ) -> Pretrain:
     """Train for ``STEPS`` steps; the last checkpoint is ``out/last.ckpt``.
 
     The rows of a step that don't fit into ``batch_rows`` are accumulated.
     """
-    module, data = build(corpus, batch_rows, max_damaged=max_damaged)
+    module, data = build(corpus, batch_rows, max_damaged=max_damaged, optim=optim)
     module.to(dtype)
     callbacks = [ModelCheckpoint(out, save_last=True, every_n_train_steps=4), *settings.pop("callbacks", [])]
     ranks = settings.get("devices", 1)

@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "eval": "omni.cli.eval",
     "tokenizer": "omni.cli.tokenizer",
     "shards": "omni.cli.shards.command",
+    "plan": "omni.cli.plan",
 }
 """Module of each subcommand; it has ``add_parser``."""
 PASSED_ON = {"fit"}

@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from omni.nn.checks import at_least, require
+
 KEY = "model.network"
 """Where these settings stand in a run's config, for messages."""
 
 
 def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(f"{KEY}.{message}")
+    require(condition, f"{KEY}.{message}")
 
 
 def _at_least(config: object, part: str, **least: int) -> None:
-    """Check that fields of a part of the config are not below their least values."""
-    for name, value in least.items():
-        got = getattr(config, name)
-        _require(got >= value, f"{part}{name} must be at least {value}, got {got}")
+    at_least(config, f"{KEY}.{part}", **least)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +109,22 @@ class TextHeadConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InitConfig:
+    """How weights are drawn at the start, and which learning rates go with it."""
+
+    method: Literal["standard", "mup"] = "standard"
+    """Normal of 1/sqrt(fan-in), one learning rate for all; or the maximal-update parametrization (arXiv
+    2203.03466, table 3, for Adam), under which the best learning rate is the same at every width."""
+    base_width: int = 128
+    """Width at which ``mup`` is the same as ``standard``: that of the model whose learning rate was tuned."""
+    depth_scaled: bool = True
+    """What writes to the residual stream starts smaller by 1/sqrt(2 * layers) (GPT-2)."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "init.", base_width=8)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The unified transformer, apart from what its tokenizers fix (vocabulary, patch values, codebooks)."""
 
@@ -132,6 +146,8 @@ class ModelConfig:
     """Image head."""
     audio: AudioHeadConfig = field(default_factory=AudioHeadConfig)
     """Audio head."""
+    init: InitConfig = field(default_factory=InitConfig)
+    """Weights at the start."""
 
     def __post_init__(self) -> None:
         _at_least(self, "", width=8, layers=1, heads=1, kv_heads=1, rope_base=1)
@@ -152,11 +168,21 @@ class ModelConfig:
             0 <= self.moe.dense_layers <= self.layers,
             f"moe.dense_layers must be in 0..{KEY}.layers = 0..{self.layers}, got {self.moe.dense_layers}",
         )
+        _require(
+            self.init.method != "mup" or not self.text.tied,
+            f"text.tied must be false with {KEY}.init.method mup, got true: a table that reads and one that "
+            f"predicts need different learning rates",
+        )
 
     @property
     def head_channels(self) -> int:
         """C: channels of one attention head."""
         return self.width // self.heads
+
+    @property
+    def width_ratio(self) -> float:
+        """How many times wider the model is than the one its learning rate was tuned on; 1 without ``mup``."""
+        return self.width / self.init.base_width if self.init.method == "mup" else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

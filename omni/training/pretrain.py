@@ -14,7 +14,8 @@ from omni.losses import Losses, compute_losses, corrupt_inputs, loss_names
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig
 from omni.nn.noise import Noise
-from omni.optim import OptimConfig, build_optimizer
+from omni.optim.build import build_optimizer
+from omni.optim.config import OptimConfig
 from omni.sequence import OmniBatch
 from omni.tokenizers.bundle import Tokenizers
 
@@ -42,6 +43,7 @@ class Pretrain(lightning.LightningModule):
                 data are not taken. ``--ckpt_path`` resumes a run instead.
         """
         super().__init__()
+        optim.check_with(network)
         self.tokenizers = Tokenizers.load(tokenizers)
         self.optim_config, self.seed = optim, seed
         self.model = OmniTransformer(network, vocabulary_of(self.tokenizers))
@@ -99,9 +101,18 @@ class Pretrain(lightning.LightningModule):
             router.balance()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with a schedule per step."""
-        steps = int(self.trainer.estimated_stepping_batches)
-        optimizer, schedule = build_optimizer(self.model, self.optim_config, steps)
+        """The optimizer, with a schedule per step.
+
+        Raises:
+            ValueError: a schedule that decays towards an end, and no end.
+        """
+        steps, config = self.trainer.max_steps, self.optim_config
+        if steps <= 0 and config.schedule != "constant":
+            raise ValueError(
+                f"trainer.max_steps must be positive with model.optim.schedule {config.schedule}, which decays "
+                f"towards it, got {steps}"
+            )
+        optimizer, schedule = build_optimizer(self.model, config, steps, self.model.config.width_ratio)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def setup(self, stage: str) -> None:

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from omni.nn.config import AudioHeadConfig, ImageHeadConfig, ModelConfig, MoEConfig, TextHeadConfig
+from omni.nn.config import (
+    AudioHeadConfig,
+    ImageHeadConfig,
+    InitConfig,
+    ModelConfig,
+    MoEConfig,
+    TextHeadConfig,
+)
 
 IMPOSSIBLE: list[tuple[type, dict[str, Any], list[str]]] = [
     (ModelConfig, {"width": 100, "heads": 8}, ["model.network.width", "model.network.heads", "100 and 8"]),
@@ -45,6 +52,14 @@ IMPOSSIBLE: list[tuple[type, dict[str, Any], list[str]]] = [
         {"input_corruption": 1.5},
         ["model.network.audio.input_corruption", "at most 1", "got 1.5"],
     ),
+    (MoEConfig, {"z_loss": float("inf")}, ["model.network.moe.z_loss must be a finite number, got inf"]),
+    (ModelConfig, {"rope_base": float("nan")}, ["model.network.rope_base must be a finite number, got nan"]),
+    (InitConfig, {"base_width": 0}, ["model.network.init.base_width must be at least 8, got 0"]),
+    (
+        ModelConfig,
+        {"init": InitConfig(method="mup")},
+        ["model.network.text.tied", "false", "model.network.init.method mup", "got true"],
+    ),
     (TextHeadConfig, {"chunk": 0}, ["model.network.text.chunk must be at least 1, got 0"]),
 ]
 
@@ -59,3 +74,11 @@ def test_impossible_configs_are_refused_by_key(part: type, settings: dict[str, A
 
 def test_defaults_work() -> None:
     assert ModelConfig().head_channels == 64
+
+
+def test_width_ratio_counts_under_mup_only() -> None:
+    untied = TextHeadConfig(tied=False)
+    assert ModelConfig(width=512).width_ratio == 1.0
+    assert (
+        ModelConfig(width=512, text=untied, init=InitConfig(method="mup", base_width=128)).width_ratio == 4.0
+    )

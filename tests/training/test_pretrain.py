@@ -12,6 +12,8 @@ import torch
 from omni.callbacks.checkpoint import Checkpoints
 from omni.inference.score import text_nats
 from omni.losses import compute_losses, loss_names
+from omni.nn.config import InitConfig, TextHeadConfig
+from omni.optim.config import OptimConfig
 from omni.sequence import OmniBatch
 from omni.training.pretrain import Pretrain
 from tests.tiny import tiny_tokenizers
@@ -46,6 +48,31 @@ def test_weights_of_another_size_are_refused(corpus: Path, trained: Path) -> Non
 def test_precisions_that_round_what_must_not_be_rounded_are_refused(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"trainer\.precision must be one of 32-true, .*, got 'bf16-true'"):
         fit(corpus, tmp_path, precision="bf16-true")
+
+
+def test_a_batch_with_an_unknown_id_stops_the_run_and_names_the_document(
+    corpus: Path, tmp_path: Path
+) -> None:
+    module, data = build(corpus, 4)
+    data.setup("fit")
+    sequence = data.folders[str(corpus / "train")].store[7]
+    sequence.text_ids[2] = 330
+    trainer = lightning.Trainer(max_steps=2, accelerator="cpu", logger=False, default_root_dir=tmp_path)
+    with pytest.raises(
+        ValueError, match=rf"document '{sequence.key}': text id 330 at position 2 .* 0\.\.329"
+    ):
+        trainer.fit(module, data)
+
+
+def test_a_schedule_that_decays_needs_an_end(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"trainer\.max_steps must be positive .* cosine, .* got -1"):
+        fit(corpus, tmp_path, max_steps=-1, max_epochs=1)
+
+
+def test_muon_under_mup_is_checked_before_anything_is_loaded() -> None:
+    network = tiny_config(text=TextHeadConfig(tied=False), init=InitConfig(method="mup", base_width=32))
+    with pytest.raises(ValueError, match=r"model\.optim\.muon\.adjust"):
+        Pretrain("nowhere", network, OptimConfig(optimizer="muon"))
 
 
 def test_a_run_with_other_tokenizers_is_not_resumed(corpus: Path, trained: Path, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from torch import Tensor
 
 from omni.datamodules.stream.loader import PlannedLoader, Split
 from omni.modality import MODALITIES
+from omni.optim.config import OptimConfig
 from omni.sequence import Document, Text
 from tests.tiny import SENTENCES, tiny_documents, tiny_tokenizers
 from tests.tiny_model import gradients
-from tests.tiny_run import GLOBAL_ROWS, ROW_LENGTH, STEPS, AfterStep, build, fit, weights, write_corpus
+from tests.tiny_run import GLOBAL_ROWS, OPTIM, ROW_LENGTH, STEPS, AfterStep, build, fit, weights, write_corpus
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
@@ -54,17 +57,25 @@ def assert_equal(one: Any, other: Any, where: str = "") -> None:
         assert one == other, where
 
 
+MUON = replace(OPTIM, optimizer="muon", schedule="wsd", decay_share=0.5)
+
+
 @pytest.mark.parametrize(
-    "batch_rows", [GLOBAL_ROWS, GLOBAL_ROWS // 2], ids=["one batch", "two batches a step"]
+    ("batch_rows", "optim"),
+    [(GLOBAL_ROWS, OPTIM), (GLOBAL_ROWS // 2, OPTIM), (GLOBAL_ROWS, MUON)],
+    ids=["one batch", "two batches a step", "Muon"],
 )
-def test_a_resumed_run_equals_an_uninterrupted_one(corpus: Path, tmp_path: Path, batch_rows: int) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    corpus: Path, tmp_path: Path, batch_rows: int, optim: OptimConfig
+) -> None:
     """Weights, routers' biases, moments of the optimizer, schedule and place in the data: bit for bit."""
-    whole = fit(corpus, tmp_path / "whole", batch_rows=batch_rows)
-    first = fit(corpus, tmp_path / "parts", batch_rows=batch_rows, callbacks=[AfterStep(4, stop)])
+    run = partial(fit, optim=optim)
+    whole = run(corpus, tmp_path / "whole", batch_rows=batch_rows)
+    first = run(corpus, tmp_path / "parts", batch_rows=batch_rows, callbacks=[AfterStep(4, stop)])
     assert not weights(first)["model.embed.text.weight"].equal(weights(whole)["model.embed.text.weight"])
     interrupted = tmp_path / "parts" / "last.ckpt"
     assert state(interrupted)["global_step"] == 4 < STEPS
-    resumed = fit(corpus, tmp_path / "rest", batch_rows=batch_rows, resume=interrupted)
+    resumed = run(corpus, tmp_path / "rest", batch_rows=batch_rows, resume=interrupted)
     assert_equal(weights(resumed), weights(whole))
     ends = [state(tmp_path / run / "last.ckpt") for run in ("whole", "rest")]
     for key in ("global_step", "state_dict", "optimizer_states", "lr_schedulers", "omni"):
