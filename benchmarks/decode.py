@@ -75,7 +75,7 @@ def clip(seed: int) -> bytes:
     """A FLAC of coloured noise that swells, which packs about as speech does."""
     random = np.random.default_rng(seed)
     noise = np.convolve(random.normal(size=16_000), np.ones(4) / 4, "same")
-    swell = 0.2 * (1.1 + np.sin(np.linspace(0, 12, 16_000)))
+    swell = 0.08 * (1.1 + np.sin(np.linspace(0, 12, 16_000)))
     return encode_flac((noise * swell).clip(-1, 1).astype(np.float32), 16_000)
 
 

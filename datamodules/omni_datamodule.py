@@ -13,7 +13,7 @@ from omni.datamodules.id_check import check_ids
 from omni.datamodules.remote.remote_config import RemoteConfig
 from omni.datamodules.sources import SourceConfig, Sources, check_unweighted, named, weighted
 from omni.datamodules.stream.batches import PlannedBatches, Share
-from omni.datamodules.stream.loader import PlannedLoader, Split
+from omni.datamodules.stream.loader import PlannedLoader, Split, WorkerKind
 from omni.datamodules.stream.opened import OpenFolder, Opening, open_documents
 from omni.datamodules.stream.plan import Plan
 from omni.datamodules.stream.plan_config import PlanConfig
@@ -50,6 +50,7 @@ class OmniDataModule(lightning.LightningDataModule):
         plan: PlanConfig = PlanConfig(),  # noqa: B008 (frozen)
         batch_rows: int = 1,
         workers: int = 0,
+        worker_kind: WorkerKind = "process",
         cache: bool = False,
         max_damaged: float = 0.001,
         val_rows: int = 64,
@@ -65,7 +66,8 @@ class OmniDataModule(lightning.LightningDataModule):
             plan: row length, rows of a step, shuffle, mixture.
             batch_rows: B: rows of one batch on one rank; the rest of a step's rows are accumulated
                 (``trainer.accumulate_grad_batches``).
-            workers: processes that fetch and encode; 0 does it in the main process.
+            workers: how many fetch and encode; 0 does it in the main process.
+            worker_kind: ``process``, or ``thread``, which costs less where decoding is most of the work.
             cache: keep encoded documents in memory. For small data: each is then encoded once.
             max_damaged: share of a folder's documents that may be damaged before it is an error.
             val_rows: rows of the validation set, the first of its plan; at most all of them.
@@ -82,6 +84,7 @@ class OmniDataModule(lightning.LightningDataModule):
             check_unweighted(self.sources[name], f"data.{name}")
         self.plan_config = weighted(plan, self.sources["train"])
         self.batch_rows, self.workers, self.cache = batch_rows, workers, cache
+        self.worker_kind: WorkerKind = worker_kind
         self.max_damaged, self.val_rows = max_damaged, val_rows
         self.measure, self.remote = measure, remote
         self.folders: dict[str, OpenFolder] = {}
@@ -145,7 +148,7 @@ class OmniDataModule(lightning.LightningDataModule):
         split = Split(batch_rows=self.batch_rows, rank=rank, world=world)
         stores = [self.folders[source.folder].store for source in self.sources[part].values()]
         batches = PlannedBatches(stores, Collated(plan.config.row_length))
-        return PlannedLoader(plan, batches, split, steps, self.workers)
+        return PlannedLoader(plan, batches, split, steps, self.workers, self.worker_kind)
 
     def train_dataloader(self) -> PlannedLoader[OmniBatch]:
         """The whole run as one pass: the plan goes through epochs of the data by itself."""

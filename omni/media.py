@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,11 @@ _UNKNOWN_FRAMES = 1 << 62  # what libsndfile makes of a FLAC that was written to
 _UNKNOWN_BYTES = 0x7FFF_0000  # from here on programs mean "not known" by the length of a WAV's data
 
 
+Canvas = Callable[[int, int], UInt8[np.ndarray, "height width 3"]]
+"""Gives memory for a picture of this height and width, where its decoder can write into it. It is asked at most once
+a picture, and need not be filled afterwards: the pixels that come back say where they are."""
+
+
 class MediaError(ValueError):
     """A picture or clip that can't be used; the message says what is wrong with it."""
 
@@ -51,13 +57,17 @@ def _source(data: bytes | Path | str) -> tuple[io.BytesIO | Path, str]:
     return path, str(path)
 
 
-def read_image(data: bytes | Path | str) -> UInt8[np.ndarray, "height width 3"]:
+def read_image(data: bytes | Path | str, canvas: Canvas | None = None) -> UInt8[np.ndarray, "height width 3"]:
     """Decode a picture file (path or content) to RGB, uint8.
+
+    Args:
+        data: path or content.
+        canvas: memory for the pixels of plain JPEGs; all others get memory of their own.
 
     Raises:
         MediaError: not a picture, damaged, or over ``MAX_PIXELS``.
     """
-    if isinstance(data, bytes) and (pixels := _plain_jpeg(data)) is not None:
+    if isinstance(data, bytes) and (pixels := _plain_jpeg(data, canvas)) is not None:
         return pixels
     source, name = _source(data)
     try:
@@ -75,7 +85,7 @@ def read_image(data: bytes | Path | str) -> UInt8[np.ndarray, "height width 3"]:
         raise MediaError(f"{name}: not a readable picture ({type(error).__name__}: {error})") from error
 
 
-def _plain_jpeg(data: bytes) -> UInt8[np.ndarray, "height width 3"] | None:
+def _plain_jpeg(data: bytes, canvas: Canvas | None = None) -> UInt8[np.ndarray, "height width 3"] | None:
     """Pixels of a sound, upright JPEG in colour or grey; ``None`` leaves any other to Pillow, and to its verdict."""
     if simplejpeg is None or not data.startswith(b"\xff\xd8\xff"):
         return None
@@ -85,7 +95,7 @@ def _plain_jpeg(data: bytes) -> UInt8[np.ndarray, "height width 3"] | None:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         if colours not in ("YCbCr", "Gray") or height * width > MAX_PIXELS:
             return None
-        return simplejpeg.decode_jpeg(data, "RGB")
+        return simplejpeg.decode_jpeg(data, "RGB", buffer=None if canvas is None else canvas(height, width))
     except ValueError:  # damaged, or of a kind that libjpeg-turbo doesn't know
         return None
 

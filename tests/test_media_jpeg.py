@@ -102,3 +102,23 @@ def test_damage_is_judged_as_pillow_does(name: str, monkeypatch: pytest.MonkeyPa
     verdicts = [verdict(content) for content in damaged]
     assert verdicts == [by_pillow(content, monkeypatch) for content in damaged]
     assert {type(one) for one in verdicts} == {list, str}
+
+
+@needs_simplejpeg
+def test_a_plain_jpeg_is_decoded_into_the_memory_that_is_given() -> None:
+    room, asked = np.zeros((2, 45, 67, 3), np.uint8), []
+
+    def canvas(height: int, width: int) -> np.ndarray:
+        asked.append((height, width))
+        return room[1]
+
+    pixels = read_image(PLAIN["4:2:0"], canvas)
+    assert np.shares_memory(pixels, room[1]) and asked == [(45, 67)]
+    assert room[1].tolist() == read_image(PLAIN["4:2:0"]).tolist()
+    assert not room[0].any()
+
+
+def test_any_other_picture_gets_memory_of_its_own() -> None:
+    room = np.zeros((67, 45, 3), np.uint8)
+    pixels = read_image(OTHER["turned by exif"], lambda height, width: room)
+    assert not np.shares_memory(pixels, room) and not room.any()

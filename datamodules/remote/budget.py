@@ -57,7 +57,9 @@ class Budget:
                 if free >= size:
                     break
                 lock = locks.enter_context(self.lock_of(path.name.removesuffix(PART)))
-                if lock.try_lock(shared=False):
+                if (
+                    lock.try_lock(shared=False) and path.exists()
+                ):  # else a download that has just been finished
                     victims.append(path)
                     free += held_size
             if free < size:
@@ -76,9 +78,13 @@ class Budget:
         return self.state / f"{name}.lock"
 
     def _held(self) -> list[tuple[bool, int, Path, int]]:
-        """What takes room, as (finished, time of last use, path, bytes): dead processes' downloads come first."""
+        """What takes room, as (finished, time of last use, path, bytes): dead processes' downloads come first.
+
+        A download that is finished meanwhile may be listed twice, and is never missed: so downloads are looked for
+        first.
+        """
         found = []
-        for path in [*self.folder.glob("*.tar"), *self.state.glob(f"*.tar{PART}")]:
+        for path in [*self.state.glob(f"*.tar{PART}"), *self.folder.glob("*.tar")]:
             try:
                 size = path.stat().st_size
                 used = self._lock_path(path.name.removesuffix(PART)).stat().st_mtime_ns

@@ -27,7 +27,7 @@ from jaxtyping import Int
 
 from omni.datamodules.shards.damage import DocumentError, Kind
 from omni.datamodules.shards.fields import check_declared, got, parse_json, short, string_field, turn_fields
-from omni.media import MediaError, encode_flac, encode_png, read_audio, read_image
+from omni.media import Canvas, MediaError, encode_flac, encode_png, read_audio, read_image
 from omni.modality import AUDIO, IMAGE, TEXT, Modality, modality_named
 from omni.sequence import Audio, Document, Image, Segment, Text
 from omni.tokenizers.audio.arrays import npy_array, npy_bytes
@@ -106,15 +106,20 @@ def codes_file(codes_FK: Int[np.ndarray, "F K"]) -> bytes:
     return npy_bytes(codes_FK.astype(np.uint16))
 
 
-def from_members(key: str, members: Mapping[str, bytes], shard: str, codec: str | None = None) -> Document:
+def from_members(
+    key: str, members: Mapping[str, bytes], shard: str, codec: str | None = None, canvas: Canvas | None = None
+) -> Document:
     """The document ``key`` of ``shard``. Codes are taken where they were made by ``codec`` (a fingerprint).
+
+    ``canvas`` gives memory for pictures, in their order.
 
     Raises:
         DocumentError: no or bad JSON, unknown modality, missing or damaged media; names shard, key and field.
     """
     where = f"{shard}[{key}]"
     head = json_of(key, members, where)
-    return document_from(head, f"{where}.", media_in(members), key=key, shard=shard, codec=codec)
+    media = media_in(members)
+    return document_from(head, f"{where}.", media, key=key, shard=shard, codec=codec, canvas=canvas)
 
 
 def json_of(key: str, members: Mapping[str, bytes], where: str) -> dict[str, Any]:
@@ -144,7 +149,14 @@ def media_in(members: Mapping[str, bytes]) -> Media:
 
 
 def document_from(
-    head: Mapping[str, Any], where: str, media: Media, *, key: str, shard: str = "", codec: str | None = None
+    head: Mapping[str, Any],
+    where: str,
+    media: Media,
+    *,
+    key: str,
+    shard: str = "",
+    codec: str | None = None,
+    canvas: Canvas | None = None,
 ) -> Document:
     """The document that a JSON object describes.
 
@@ -155,13 +167,15 @@ def document_from(
         key: name of the document.
         shard: path of the shard it was read from.
         codec: fingerprint of the codec whose codes may be used.
+        canvas: memory for pictures, in their order.
 
     Raises:
         DocumentError: a field is missing or wrong, or a media file is.
     """
     found = head_of(head, where)
     segments = [
-        segment_from(entry, f"{where}segments[{n}]", media, codec) for n, entry in enumerate(found.segments)
+        segment_from(entry, f"{where}segments[{n}]", media, codec, canvas)
+        for n, entry in enumerate(found.segments)
     ]
     return Document(tuple(segments), key=key, source=found.source, label=found.label, shard=shard)
 
@@ -188,7 +202,9 @@ def head_of(head: Mapping[str, Any], where: str) -> Head:
     return Head(source, label, entries)
 
 
-def segment_from(entry: Any, where: str, media: Media, codec: str | None) -> Segment:
+def segment_from(
+    entry: Any, where: str, media: Media, codec: str | None, canvas: Canvas | None = None
+) -> Segment:
     """The segment that an object in ``segments`` describes.
 
     Raises:
@@ -201,7 +217,7 @@ def segment_from(entry: Any, where: str, media: Media, codec: str | None) -> Seg
     name = string_field(entry, "file", f"{where}.")
     try:
         if modality is IMAGE:
-            image = Image(read_image(media(name)), role=role, loss=loss)
+            image = Image(read_image(media(name), canvas), role=role, loss=loss)
             check_declared(entry, image_size(image), where, name)
             return image
         assert modality is AUDIO, modality

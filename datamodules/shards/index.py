@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt32
 
+from omni.datamodules.shards.crc import crc32
 from omni.datamodules.shards.damage import Damage, DocumentError
 from omni.datamodules.shards.digest import DigestingFiles
 from omni.datamodules.shards.format import head_of, json_of, media_in
@@ -117,7 +117,7 @@ def index_of(shard: Path, layout: Layout | None = None) -> tuple[bytes, list[Dam
         except ValueError as error:
             said = error if isinstance(error, DocumentError) else DocumentError(str(error))
             damaged.append(Damage.of(str(shard), entry.key, said))
-        rows.add(entry, [zlib.crc32(piece.content) for piece in pieces], source)
+        rows.add(entry, [crc32(piece.content) for piece in pieces], source)
         if layout is not None:
             rows.lengths.append(np.stack(count_spans(spans)))
             rows.spans.append(spans)

@@ -11,7 +11,7 @@ from typing import Any
 from omni.datamodules.shards.damage import Damage, DocumentError
 from omni.datamodules.shards.dataset import write_summary
 from omni.datamodules.shards.index import write_index
-from omni.datamodules.shards.pool import run_over
+from omni.datamodules.shards.pool import Workers, run_over
 from omni.datamodules.shards.scan import shards_in
 from omni.layout import Layout
 from omni.tokenizers.bundle import Tokenizers
@@ -40,7 +40,7 @@ class FolderIndexed:
 def index_folder(
     folder: Path,
     tokenizers: Path | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     report: Callable[[], None] = lambda: None,
 ) -> FolderIndexed:
     """Index all shards of a folder anew; ``report`` is called after each.
@@ -48,7 +48,7 @@ def index_folder(
     Args:
         folder: the shards.
         tokenizers: folder of the tokenizers that the documents are measured with; without it they are not.
-        workers: processes.
+        workers: processes, or a cluster.
         report: called after each shard.
 
     Raises:

@@ -17,6 +17,7 @@ from omni.datamodules.shards.format import from_members
 from omni.datamodules.shards.shard_folder import open_folder
 from omni.datamodules.shards.shard_index import Part, ShardIndex
 from omni.datamodules.shards.tar_files import TarFiles, piece_damage, read_pieces
+from omni.media import Canvas
 from omni.sequence import Document
 
 
@@ -67,8 +68,12 @@ class ShardReader:
                 of the error say where.
             RemoteError: its shard can't be had; the message names the URL.
         """
+        return self.read(number)
+
+    def read(self, number: int, canvas: Canvas | None = None) -> Document:
+        """Document ``number``, its JPEGs decoded into the memory that ``canvas`` gives; errors as of ``[]``."""
         index, row = self.find(number)
-        return read_document(self.files, index, row, self.codec)
+        return read_document(self.files, index, row, self.codec, canvas)
 
     def members(self, number: int) -> dict[str, bytes]:
         """Member suffix to content of document ``number``; errors as of ``[]``."""
@@ -122,7 +127,9 @@ def _read(files: TarFiles, index: ShardIndex, key: str, parts: list[Part]) -> di
     return {piece.part.suffix: piece.content for piece in pieces}
 
 
-def read_document(files: TarFiles, index: ShardIndex, row: int, codec: str | None = None) -> Document:
+def read_document(
+    files: TarFiles, index: ShardIndex, row: int, codec: str | None = None, canvas: Canvas | None = None
+) -> Document:
     """Document number ``row`` of a shard.
 
     Raises:
@@ -131,7 +138,7 @@ def read_document(files: TarFiles, index: ShardIndex, row: int, codec: str | Non
     key, parts = index.key(row), index.parts(row)
     members = _read(files, index, key, parts)
     try:
-        return from_members(key, members, str(index.shard), codec)
+        return from_members(key, members, str(index.shard), codec, canvas)
     except DocumentError as error:
         error.offset = next((part.offset for part in parts if part.suffix == error.part), None)
         raise

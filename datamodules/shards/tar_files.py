@@ -6,7 +6,6 @@ import os
 import tarfile
 import threading
 import time
-import zlib
 from collections import OrderedDict
 from collections.abc import Sequence as Seq
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 from omni.datamodules.remote.cache import ShardCache
 from omni.datamodules.remote.errors import RemoteError
+from omni.datamodules.shards.crc import crc32
 from omni.datamodules.shards.damage import DocumentError
 from omni.datamodules.shards.shard_index import Part, how_to_index
 
@@ -154,15 +154,17 @@ def _cut(parts: Seq[Part], span: bytes, start: int) -> list[Piece]:
 
 def piece_damage(shard: Path, key: str, piece: Piece) -> DocumentError | None:
     """What is wrong with a member: cut off, another one than was indexed, or other content."""
-    part, where = piece.part, f"{shard}[{key}].{piece.part.suffix}"
-    if not _own_header(piece.header, f"{key}.{part.suffix}", part.size):
+    part = piece.part
+    own = _own_header(piece.header, f"{key}.{part.suffix}", part.size)
+    crc = crc32(piece.content)
+    if own and crc == part.crc and len(piece.content) == part.size:
+        return None
+    where = f"{shard}[{key}].{part.suffix}"
+    if not own:
         return _foreign(piece, shard, key, where)
     if len(piece.content) != part.size:
         message = f"{where}: truncated, {len(piece.content)} of {part.size} bytes at byte {part.offset}"
         return DocumentError(message, part=part.suffix, offset=part.offset, kind="crc")
-    crc = zlib.crc32(piece.content)
-    if crc == part.crc:
-        return None
     message = (
         f"{where}: damaged, the {part.size} bytes at byte {part.offset} have crc32 {crc:08x}, "
         f"not {part.crc:08x} as when they were indexed"

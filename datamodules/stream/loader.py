@@ -7,19 +7,20 @@ state. What was sent ahead doesn't count: the state is that of the batches which
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic
+from typing import Any, Generic, Literal
 
 import numpy as np
 from torch import Generator
 from torch.utils.data import DataLoader
 
 from omni.datamodules.stream.balance import balanced_shares
-from omni.datamodules.stream.batches import Batch, PlannedBatches, Share
+from omni.datamodules.stream.batches import Batch, Fetched, PlannedBatches, Share
 from omni.datamodules.stream.plan import Plan, Step
 from omni.datamodules.stream.state import PlanState, pack_state, unpack_state
+from omni.datamodules.stream.threads import fetch_in_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class Split:
             yield Share(tuple(step.rows[row] for row in mine), numbers, step.targets, step.positions)
 
 
+WorkerKind = Literal["process", "thread"]
+"""Threads cost less, since no batch is copied; processes never hold up the Python of the training loop."""
 _Sent = tuple[Share, PlanState | None]
 """A share that was sent to a worker, and the state behind its step where it is the last of it."""
 
@@ -61,6 +64,7 @@ class PlannedLoader(Generic[Batch]):
         split: Split,
         steps: int,
         workers: int = 0,
+        worker_kind: WorkerKind = "process",
     ) -> None:
         """
         Args:
@@ -68,13 +72,14 @@ class PlannedLoader(Generic[Batch]):
             batches: fetches.
             split: this rank's part.
             steps: of the whole run; of a plan that ends, at most its length.
-            workers: processes that fetch; 0 does it in the main process.
+            workers: how many fetch; 0 does it in the main process.
+            worker_kind: what they are.
 
         Raises:
             ValueError: the rows of a step can't be split evenly.
         """
         self.plan, self.batches, self.split = plan, batches, split
-        self.steps, self.workers = steps, workers
+        self.steps, self.workers, self.worker_kind = steps, workers, worker_kind
         self.batches_per_step = split.batches(plan.config.global_rows)
         self._begin: tuple[PlanState, int] = (plan.start(), 0)  # of the next iteration
         self._state, self._turn = self._begin  # behind the last batch that was yielded
@@ -86,14 +91,7 @@ class PlannedLoader(Generic[Batch]):
         self._state, self._turn = self._begin
         self._begin = (self.plan.start(), 0)  # Lightning leaves its iterators unfinished
         sent: deque[_Sent] = deque()
-        loader = DataLoader(
-            self.batches,
-            batch_size=None,
-            sampler=self._shares(self._state, self._turn, sent),
-            num_workers=self.workers,
-            generator=Generator(),  # or it would draw a number from the global one
-        )
-        for fetched in loader:
+        for fetched in self._fetched(self._shares(self._state, self._turn, sent)):
             share, behind = sent.popleft()
             for number, piece in enumerate(share.pieces()):
                 self.batches.stores[piece.source].note(piece.document, fetched.errors.get(number))
@@ -101,6 +99,17 @@ class PlannedLoader(Generic[Batch]):
             if behind is not None:
                 self._state, self._turn = behind, 0
             yield fetched.batch
+
+    def _fetched(self, shares: Iterator[Share]) -> Iterable[Fetched[Batch]]:
+        if self.workers and self.worker_kind == "thread":
+            return fetch_in_threads(self.batches.__getitem__, shares, self.workers)
+        return DataLoader(
+            self.batches,
+            batch_size=None,
+            sampler=shares,
+            num_workers=self.workers,
+            generator=Generator(),  # or it would draw a number from the global one
+        )
 
     def _shares(self, state: PlanState, turn: int, sent: deque[_Sent]) -> Iterator[Share]:
         """This rank's shares from ``turn`` of a step on; each is noted in ``sent``, too."""

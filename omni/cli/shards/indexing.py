@@ -37,7 +37,7 @@ def run_index(args: argparse.Namespace) -> None:
     total = len(shards_in(args.folder))
     with figures_to(args.json) as write:
         with progress_over(f"Indexing {args.folder}", total) as report:
-            found = index_folder(args.folder, args.tokenizers, workers_of(args, args.folder), report)  # type: ignore[arg-type]
+            found = index_folder(args.folder, args.tokenizers, workers_of(args, args.folder), report)
         print_errors([damage.error for damage in [*found.refused, *found.damaged]])
         write(found.figures())
         print(f"{args.folder}: {found.documents} documents in {found.shards} shards indexed")

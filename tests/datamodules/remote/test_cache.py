@@ -14,6 +14,7 @@ from typing import Any
 import fsspec
 import pytest
 
+from omni.datamodules.remote.budget import Budget
 from omni.datamodules.remote.cache import STATE, ShardCache
 from omni.datamodules.remote.counters import Counts
 from omni.datamodules.remote.errors import NoRoomError, RemoteError
@@ -218,6 +219,20 @@ def test_a_shard_that_another_fetched_and_keeps_is_shared(store: Store, make: Ma
         assert path.read_bytes() == content(0)
     assert looks == [False, False, True]
     assert (ours.counts().downloaded_bytes, other.counts().downloaded_bytes) == (0, 3000)
+
+
+def test_a_download_that_is_finished_while_room_is_looked_for_keeps_its_room(make: Make) -> None:
+    with http_store() as store:
+        fill(store)
+        cache = make(store, budget=6500)
+        use(cache, 0)
+        budget = Budget(cache.folder, cache.folder / STATE, 6500)
+        held = [(False, 0, budget.part_of(NAMES[0]), 3000), *budget._held()]  # as listed before its end
+        budget._held = lambda: held  # type: ignore[method-assign]
+        assert budget.reserve(NAMES[1], 3000) is None  # it counts twice: the next look will find the room
+        assert kept(cache) == [NAMES[0]]
+        use(cache, 1)
+        assert kept(cache) == NAMES[:2]
 
 
 def test_processes_keep_one_budget(make: Make) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from omni.datamodules.stream.loader import PlannedLoader
 from omni.datamodules.stream.threads import fetch_in_threads
+from tests.datamodules.stream.test_loader import TABLES, Got, Numbered, loader_of
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -94,3 +98,31 @@ def test_torch_uses_one_core_in_each_thread_and_keeps_its_own_in_the_caller_s() 
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def threaded(loader: PlannedLoader[Got]) -> PlannedLoader[Got]:
+    loader.workers, loader.worker_kind = 2, "thread"
+    return loader
+
+
+def test_the_loader_s_order_is_that_of_one_process_and_it_resumes_at_every_batch() -> None:
+    alone = list(loader_of())
+    found = list(threaded(loader_of()))
+    assert [got.rows for got in found] == [got.rows for got in alone]
+    assert {got.process for got in found} == {os.getpid()}
+    for stop in range(len(alone)):
+        loader, behind = threaded(loader_of()), threaded(loader_of())
+        assert [got.rows for got in islice(loader, stop)] == [got.rows for got in alone[:stop]]
+        behind.load_state_dict(loader.state_dict())
+        assert [got.rows for got in behind] == [got.rows for got in alone[stop:]]
+
+
+def test_damage_that_threads_meet_is_noted_as_one_process_notes_it() -> None:
+    found = []
+    for with_threads in (False, True):
+        stores = [Numbered(name, bad=frozenset(range(0, 60, 3))) for name in TABLES]
+        loader = loader_of(stores=stores)
+        rows = [got.rows for got in (threaded(loader) if with_threads else loader)]
+        found.append((rows, [store.noted for store in stores]))
+        assert all(store.damaged for store in stores)
+    assert found[0] == found[1]
