@@ -10,6 +10,7 @@ from rich import print as rich_print
 
 from omni.datamodules.collate import collate
 from omni.datamodules.id_check import check_ids
+from omni.datamodules.remote.errors import without_secrets
 from omni.datamodules.remote.remote_config import RemoteConfig
 from omni.datamodules.sources import SourceConfig, Sources, check_unweighted, named, weighted
 from omni.datamodules.stream.batches import PlannedBatches, Share
@@ -133,7 +134,7 @@ class OmniDataModule(lightning.LightningDataModule):
         plan = self._plan(part, self.plan_config)
         for name, census in plan.census().items():
             folder = self.sources[part][name].folder
-            rich_print(f"[dim]{folder}: {said_of(census, plan.config)}[/dim]")
+            rich_print(f"[dim]{without_secrets(folder)}: {said_of(census, plan.config)}[/dim]")
         rich_print(f"[dim]{part}: rows {plan.fill():.1%} full[/dim]")
 
     def _plan(self, part: str, config: PlanConfig) -> Plan:

@@ -124,13 +124,16 @@ class PlannedLoader(Generic[Batch]):
         """This rank's steps with the states behind them; the stores are told of those to come."""
         ahead = max(store.ahead for store in self.batches.stores)
         coming: deque[tuple[list[Share], PlanState]] = deque()
+        told = False
         for step, behind in islice(self.plan.steps(state), max(0, self.steps - state.step)):
             coming.append((list(self.split.shares(step)), behind))
             if len(coming) > ahead:
                 self._tell([shares for shares, _ in coming])
+                told = True
                 yield coming.popleft()
-        while coming:
-            yield coming.popleft()
+        if coming and not told:  # a run of fewer steps
+            self._tell([shares for shares, _ in coming])
+        yield from coming
 
     def _tell(self, steps: list[list[Share]]) -> None:
         pieces = [row for shares in steps for share in shares for row in share.rows]

@@ -388,3 +388,12 @@ def test_a_state_of_another_plan_is_an_error() -> None:
     loader.plan.config = replace(CONFIG, seed=6)
     with pytest.raises(ValueError, match=r"data\.plan\.seed was 5, is 6"):
         loader.load_state_dict(loader_of().state_dict())
+
+
+@pytest.mark.parametrize("ahead", [2, STEPS, 10 * STEPS])
+def test_stores_are_told_of_all_documents_even_of_a_short_run(ahead: int) -> None:
+    stores = [Numbered(name, ahead=ahead) for name in TABLES]
+    list(loader_of(stores=stores))
+    for store in stores:
+        told = {number for documents in store.told for number in documents}
+        assert told == {number for number, _ in store.noted}
