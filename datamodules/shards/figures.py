@@ -13,8 +13,8 @@ import numpy as np
 from omni.datamodules.shards.dataset import data_fingerprint, documents_by_source, layout_of
 from omni.datamodules.shards.fill import Fill, FillConfig, packed_fill
 from omni.datamodules.shards.pool import Workers, run_over
-from omni.datamodules.shards.scan import shards_in
-from omni.datamodules.shards.shard_index import read_index
+from omni.datamodules.shards.shard_folder import open_folder
+from omni.datamodules.shards.shard_index import open_index
 from omni.modality import MODALITIES
 
 LONGEST = 10
@@ -74,7 +74,7 @@ class Figures:
 
 
 def shard_figures(
-    folder: Path,
+    folder: Path | str,
     config: FillConfig = FillConfig(),  # noqa: B008 (frozen)
     workers: Workers = 1,
     report: Callable[[], None] = lambda: None,
@@ -82,15 +82,16 @@ def shard_figures(
     """Figures of a folder.
 
     Args:
-        folder: shards with their indexes.
+        folder: shards with their indexes; a path or URL. Of a URL only the indexes are fetched.
         config: rows and ranks that fill and balance are predicted for.
         workers: processes, or a cluster.
         report: called after each shard.
 
     Raises:
         DocumentError: no shards there, or an index is missing or stale.
+        RemoteError: the URL can't be read.
     """
-    indexes = [read_index(shard) for shard in shards_in(folder)]
+    indexes = open_folder(folder).indexes()
     layout = layout_of(indexes)
     total = _Totals()
     for found in run_over(
@@ -146,7 +147,7 @@ class _Totals:
 
 
 def _totals(shard: Path, measured: bool) -> _Totals:
-    index = read_index(shard)
+    index = open_index(shard)  # read and compared with its shard before
     arrays = index.arrays
     total = _Totals(int(arrays.parts["size"].sum()))
     if not measured:

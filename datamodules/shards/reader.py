@@ -73,7 +73,7 @@ class ShardReader:
     def read(self, number: int, canvas: Canvas | None = None) -> Document:
         """Document ``number``, its JPEGs decoded into the memory that ``canvas`` gives; errors as of ``[]``."""
         index, row = self.find(number)
-        return read_document(self.files, index, row, self.codec, canvas)
+        return _document(self.files, index, row, self.source.name_of(index.shard), self.codec, canvas)
 
     def members(self, number: int) -> dict[str, bytes]:
         """Member suffix to content of document ``number``; errors as of ``[]``."""
@@ -127,18 +127,13 @@ def _read(files: TarFiles, index: ShardIndex, key: str, parts: list[Part]) -> di
     return {piece.part.suffix: piece.content for piece in pieces}
 
 
-def read_document(
-    files: TarFiles, index: ShardIndex, row: int, codec: str | None = None, canvas: Canvas | None = None
+def _document(
+    files: TarFiles, index: ShardIndex, row: int, shard: str, codec: str | None, canvas: Canvas | None
 ) -> Document:
-    """Document number ``row`` of a shard.
-
-    Raises:
-        DocumentError: it is damaged; the message names shard, key, and part or field.
-    """
     key, parts = index.key(row), index.parts(row)
     members = _read(files, index, key, parts)
     try:
-        return from_members(key, members, str(index.shard), codec, canvas)
+        return from_members(key, members, shard, codec, canvas)
     except DocumentError as error:
         error.offset = next((part.offset for part in parts if part.suffix == error.part), None)
         raise

@@ -24,7 +24,7 @@ def add_show(actions: argparse._SubParsersAction) -> None:
         description="With --html, one page with their pictures and sounds, which needs no other file. With tokenizers "
         "it also shows how they become positions, and how they are packed into rows.",
     )
-    show.add_argument("folder", type=Path, metavar="FOLDER", help="folder of *.tar and their indexes")
+    show.add_argument("folder", metavar="FOLDER", help="folder or URL of *.tar and their indexes")
     show.add_argument("--first", type=int, default=3, metavar="N", help="the first N documents (default 3)")
     show.add_argument(
         "--key",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omni.cli.shards.printing import add_figures_option, figures_to, print_bars, progress_over
@@ -20,7 +19,7 @@ def add_stats(actions: argparse._SubParsersAction) -> None:
         help="count documents, bytes and positions by modality and source",
         description="Read off the indexes; positions and targets where `omni shards index --tokenizers` counted them.",
     )
-    stats.add_argument("folder", type=Path, metavar="FOLDER", help="folder of *.tar and their indexes")
+    stats.add_argument("folder", metavar="FOLDER", help="folder or URL of *.tar and their indexes")
     stats.add_argument(
         "--row-length", type=int, default=2048, metavar="S", help="positions of a row (default 2048)"
     )
@@ -39,12 +38,13 @@ def run_stats(args: argparse.Namespace) -> None:
     """Print the figures."""
     from omni.datamodules.shards.figures import shard_figures
     from omni.datamodules.shards.fill import FillConfig
-    from omni.datamodules.shards.scan import shards_in
+    from omni.datamodules.shards.shard_folder import open_folder
 
     config = FillConfig(row_length=args.row_length, ranks=args.ranks, rows_of_rank=args.rows_of_rank)
-    workers = 1 if args.workers is None and args.ray is None else workers_of(args, args.folder)
+    shards = open_folder(args.folder).shards
+    workers = 1 if args.workers is None and args.ray is None else workers_of(args)
     with figures_to(args.json) as write:
-        with progress_over(f"Counting {args.folder}", len(shards_in(args.folder))) as report:
+        with progress_over(f"Counting {args.folder}", len(shards)) as report:
             found = shard_figures(args.folder, config, workers, report)
         write(found.json())
         print(
