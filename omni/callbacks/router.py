@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import lightning
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from omni.callbacks.due import is_due
+from omni.callbacks.telemetry import Telemetry
 from omni.modality import MODALITIES
 from omni.sequence import OmniBatch
 from omni.training.pretrain import Pretrain
@@ -25,34 +23,20 @@ def expert_load(
     return load / load.sum(-1, keepdim=True).clamp(min=1)
 
 
-class RouterTelemetry(lightning.Callback):
+class RouterTelemetry(Telemetry):
     """Logs, per modality, the highest load over the mean and the number of experts that got nothing."""
 
-    def __init__(self, every_n_steps: int = 50) -> None:
-        """
-        Args:
-            every_n_steps: steps between two looks; 0 for none.
-        """
-        self.every_n_steps = every_n_steps
-
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: OmniBatch,
-        batch_idx: int,
-    ) -> None:
+    def look(self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch) -> None:
         """Look at the latest batch."""
-        assert isinstance(pl_module, Pretrain)
-        if not is_due(trainer, batch_idx, self.every_n_steps) or not pl_module.chosen_experts:
+        assert isinstance(module, Pretrain)
+        if not module.chosen_experts:
             return
-        experts = pl_module.model.config.moe.experts
+        experts = module.model.config.moe.experts
         modality_N = batch.modality.flatten()
-        loads = [expert_load(chosen, modality_N, experts) for chosen in pl_module.chosen_experts]
+        loads = [expert_load(chosen, modality_N, experts) for chosen in module.chosen_experts]
         for modality in MODALITIES:
             load_XE = torch.stack(loads)[:, modality.id]  # layers x experts
             if load_XE.sum() > 0:
                 highest_X, unused_X = load_XE.max(-1).values, (load_XE == 0).sum(-1)
-                pl_module.log(f"router/{modality.name}_max_over_mean", highest_X.mean() * experts)
-                pl_module.log(f"router/{modality.name}_unused_experts", unused_X.float().mean())
+                module.log(f"router/{modality.name}_max_over_mean", highest_X.mean() * experts)
+                module.log(f"router/{modality.name}_unused_experts", unused_X.float().mean())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from unittest.mock import Mock
 
 import lightning
+import pytest
 import torch
 
-from omni.callbacks.due import is_due
 from omni.callbacks.router import expert_load
-from omni.sequence import PADDING
+from omni.callbacks.telemetry import Telemetry
+from omni.sequence import PADDING, OmniBatch
 
 
 def test_expert_load_is_the_share_of_each_modality() -> None:
@@ -23,13 +24,32 @@ def test_expert_load_is_the_share_of_each_modality() -> None:
     ]
 
 
-def test_callbacks_look_once_a_step() -> None:
+class Looks(Telemetry):
+    """Notes when it is called."""
+
+    def __init__(self, every_n_steps: int) -> None:
+        super().__init__(every_n_steps)
+        self.looked: list[int] = []
+        self.steps = 0
+
+    def step_ended(self, batch: OmniBatch) -> None:
+        self.steps += 1
+
+    def look(self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch) -> None:
+        self.looked.append(trainer.global_step)
+
+
+@pytest.mark.parametrize(("every_n_steps", "looked"), [(2, [2, 4]), (1, [1, 2, 3, 4]), (0, [])])
+def test_callbacks_look_once_a_step(every_n_steps: int, looked: list[int]) -> None:
     """Two batches are accumulated, so the step counter moves with every second one."""
-    looked = []
+    looks = Looks(every_n_steps)
+    module, batch = Mock(lightning.LightningModule), Mock(OmniBatch)
     for batch_idx in range(8):
         trainer = Mock(lightning.Trainer, accumulate_grad_batches=2, global_step=(batch_idx + 1) // 2)
-        looked.append(
-            (is_due(trainer, batch_idx, every_n_steps=2), is_due(trainer, batch_idx, every_n_steps=0))
-        )
-    assert [due for due, _ in looked] == [False, False, False, True, False, False, False, True]
-    assert not any(never for _, never in looked)
+        looks.on_train_batch_end(trainer, module, None, batch, batch_idx)
+    assert (looks.looked, looks.steps) == (looked, 4)
+
+
+def test_a_negative_interval_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"every_n_steps must be 0 .* got -1"):
+        Looks(-1)
