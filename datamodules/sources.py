@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from omni.datamodules.stream.plan_config import PlanConfig
+from omni.datamodules.stream.source import SINGLE
 from omni.datamodules.stream.weights import MixtureConfig
-
-SINGLE = "shards"
-"""Name of a source that was given as a folder alone. The order depends on it, so it is the same wherever the
-shards lie."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from omni.datamodules.shards.shard_index import ShardIndex
 from omni.datamodules.stream.balance import balanced_shares
 from omni.datamodules.stream.plan import Plan
 from omni.datamodules.stream.plan_config import PlanConfig
+from omni.datamodules.stream.source import SINGLE
 from omni.datamodules.stream.table import Table
 
-SOURCE = "shards"
 MOST_WINDOWS = 16
 """Windows of ``PlanConfig.window`` documents that are packed for the figures."""
 
@@ -73,7 +73,7 @@ def packed_fill(indexes: Seq[ShardIndex], config: FillConfig) -> Fill | None:
         return None
     rows_of_step = config.ranks * config.rows_of_rank
     plan = Plan(
-        {SOURCE: Table(lengths, targets, data_fingerprint(indexes))},
+        {SINGLE: Table(lengths, targets, data_fingerprint(indexes))},
         PlanConfig(row_length=config.row_length, global_rows=rows_of_step),
         once=True,
     )

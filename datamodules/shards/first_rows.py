@@ -13,6 +13,7 @@ from omni.datamodules.shards.dataset import layout_of
 from omni.datamodules.shards.reader import ShardReader
 from omni.datamodules.stream.plan import Plan
 from omni.datamodules.stream.plan_config import PlanConfig
+from omni.datamodules.stream.source import SINGLE
 from omni.datamodules.stream.table import Table
 from omni.layout import Layout
 
@@ -55,7 +56,7 @@ def first_rows(
     if not fits.any():
         return [], note
     plan = Plan(
-        {"shards": Table(lengths, targets)}, PlanConfig(row_length=row_length, global_rows=1), once=True
+        {SINGLE: Table(lengths, targets)}, PlanConfig(row_length=row_length, global_rows=1), once=True
     )
     rows = []
     for step, _ in islice(plan.steps(), most):

@@ -13,6 +13,9 @@ from omni.datamodules.stream.table import Census, Table
 
 CHUNK = 2048
 """Places of an epoch's order that are computed together; a part of the meaning of a saved state."""
+SINGLE = "shards"
+"""Name of a source that was given as a folder alone. The order depends on it, so it is the same wherever the
+shards lie."""
 
 
 @dataclass(frozen=True, eq=False)
