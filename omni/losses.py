@@ -89,9 +89,9 @@ def compute_losses(
     x_BSD = hidden.x_BSD
     sums = torch.stack(
         [
-            model.text_head.loss(x_BSD[targets.text_BS], targets.text_ids),
+            model.text_head.loss(_rows(x_BSD, targets.text_BS), targets.text_ids),
             _image_loss(model, x_BSD, targets, noise or Noise.of_documents(batch)),
-            model.audio_head.loss(x_BSD[targets.audio_BS], targets.codes)[0],
+            model.audio_head.loss(_rows(x_BSD, targets.audio_BS), targets.codes)[0],
         ]
     )
     config = model.config
@@ -100,10 +100,15 @@ def compute_losses(
     z = sums.new_zeros(())
     if hidden.routing:
         real_N = batch.real.flatten()
-        z = torch.stack([routing.z_N[real_N].sum() for routing in hidden.routing]).sum()
+        z = torch.stack([(routing.z_N * real_N).sum() for routing in hidden.routing]).sum()
         total = total + config.moe.z_loss * z / (len(hidden.routing) * batch.step_positions)
     counts = torch.stack([mask.sum() for mask in (targets.text_BS, targets.image_BS, targets.audio_BS)])
     return Losses(total, sums.detach(), counts, z.detach())
+
+
+def _rows(x_BSD: Float[Tensor, "B S D"], mask_BS: Bool[Tensor, "B S"]) -> Float[Tensor, "n D"]:
+    """``x_BSD[mask_BS]``, whose backward takes 15 times as long on CPU."""
+    return x_BSD.flatten(0, 1).index_select(0, mask_BS.flatten().nonzero().squeeze(1))
 
 
 def _image_loss(model: OmniTransformer, x_BSD: Tensor, targets: Targets, noise: Noise) -> Float[Tensor, ""]:
@@ -111,7 +116,7 @@ def _image_loss(model: OmniTransformer, x_BSD: Tensor, targets: Targets, noise: 
     noise_IP = noise.normal(marked_N, draws, model.vocabulary.patch_values).transpose(0, 1)
     time_I = noise.uniform(marked_N, draws).T
     return model.image_head.loss(
-        x_BSD[targets.image_BS],
+        _rows(x_BSD, targets.image_BS),
         targets.places,
         targets.patches.to(x_BSD.dtype),
         noise_IP.to(x_BSD),

@@ -80,11 +80,11 @@ class PackedAttention:
 
     def _bucketed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         outputs, gqa = [], q.shape[1] != k.shape[1]
-        for bucket in self.buckets:  # (documents, longest), so x[bucket] is (documents, longest, heads, C)
-            own_q, own_k, own_v = (x[bucket].transpose(1, 2) for x in (q, k, v))
+        for bucket in self.buckets:  # (documents, longest)
+            own_q, own_k, own_v = (_rows(x, bucket).transpose(1, 2) for x in (q, k, v))
             mixed = F.scaled_dot_product_attention(own_q, own_k, own_v, is_causal=True, enable_gqa=gqa)
             outputs.append(mixed.transpose(1, 2).flatten(0, 1))
-        return torch.cat(outputs)[self.back]
+        return torch.cat(outputs).index_select(0, self.back)
 
     def _varlen(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         from torch.nn.attention.varlen import varlen_attn  # CUDA builds only
@@ -116,6 +116,11 @@ def bucketed(lengths: Seq[int]) -> list[Int[Tensor, "documents longest"]]:
         last = (lengths_D[group] - 1).unsqueeze(1)
         buckets.append(starts_D[group].unsqueeze(1) + offsets.minimum(last))
     return buckets
+
+
+def _rows(x: Float[Tensor, "N heads C"], index: Int[Tensor, "D L"]) -> Float[Tensor, "D L heads C"]:
+    """``x[index]``, whose backward takes 15 times as long on CPU."""
+    return x.index_select(0, index.flatten()).unflatten(0, index.shape)
 
 
 def _real_slots(bucket: Int[Tensor, "documents longest"]) -> Tensor:

@@ -32,8 +32,8 @@ class MoE(nn.Module):
         order_R = experts_R.argsort(stable=True)
         counts_E = torch.bincount(experts_R, minlength=self.router.config.experts)
         source_R = order_R // self.router.config.top_k  # position of each sorted row
-        y_RD = self.experts(x_ND[source_R], counts_E)
-        gates_R = routing.gates_NT.flatten()[order_R].to(y_RD.dtype)
+        y_RD = self.experts(x_ND.index_select(0, source_R), counts_E)
+        gates_R = routing.gates_NT.flatten().index_select(0, order_R).to(y_RD.dtype)
         out_ND = torch.zeros_like(x_ND, dtype=y_RD.dtype).index_add(0, source_R, y_RD * gates_R[:, None])
         out_BSD = out_ND.view_as(x_BSD)
         if self.shared is not None:
