@@ -44,7 +44,8 @@ def choose(examples: Sequence[Example], first: int, wrong: int) -> Choice:
     shown = "Shown are all of them" if len(examples) <= first else f"Shown are the first {first}, not picked"
     if further:
         every = f"all {len(further)}" if len(further) <= wrong else f"{wrong} of the {len(further)}"
-        shown += f", and below them {every} further wrong ones"
+        more = "the only other wrong one" if len(further) == 1 else f"{every} further wrong ones"
+        shown += f", and below them {more}"
     right = sum(example.correct is True for example in judged)
     note = f"{right} of {len(judged)} held-out examples are right. {shown}."
     return Choice(tuple(examples[:first]), tuple(further[:wrong]), note)

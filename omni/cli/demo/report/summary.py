@@ -110,12 +110,14 @@ def _target_line(row: Row, results: DemoResults) -> Markup:
         "tr",
         tag("th", row.figure, note, scope="row"),
         tag("td", tag("b", row.reached_text), class_="number"),
-        tag("td", _interval(interval), *([tag("small", f"n = {count}")] if count else []), class_="number"),
+        tag("td", *_interval(interval), *([tag("small", f"n = {count}")] if count else []), class_="number"),
         tag("td", row.target_text, class_="number"),
         tag("td", tag("span", signs[row.outcome], class_=f"pill {row.outcome.replace(' ', '-')}")),
         class_=row.outcome.replace(" ", "-"),
     )
 
 
-def _interval(interval: Interval | None) -> str:
-    return "" if interval is None else f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
+def _interval(interval: Interval | None) -> list[Markup]:
+    if interval is None:
+        return []
+    return [tag("span", f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %", class_="interval")]
