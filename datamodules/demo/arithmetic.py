@@ -2,14 +2,14 @@
 
 Were there sums of two digits, the model would learn the 46 pairs by heart within a hundred steps and answer no
 other one. There are too many sums of three to six digits for that, so it learns to add (docs/decisions.md), and
-two digits are added as three, from zero: "zero and three and four make seven". No two operands of any sum in
-training are a held-out pair.
+two digits are added as three, from zero: "zero and three and four make seven". No sum in training has a held-out
+pair side by side, or no more than one but for zeros.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations, combinations_with_replacement
+from itertools import combinations_with_replacement, pairwise
 
 import numpy as np
 
@@ -89,8 +89,14 @@ def addends(operands: Sequence[int]) -> tuple[int, ...]:
 
 
 def random_digits(count: int, heldout: frozenset[Pair], rng: np.random.Generator) -> tuple[int, ...]:
-    """``count`` digits, of which no two are a held-out pair."""
+    """``count`` digits in which no held-out pair stands side by side, or alone but for zeros."""
+    alone = {_without_zeros(pair) for pair in heldout}
     while True:
         digits = tuple(int(digit) for digit in rng.integers(0, 10, count))
-        if not any(unordered(a, b) in heldout for a, b in combinations(digits, 2)):
+        together = any(unordered(a, b) in heldout for a, b in pairwise(digits))
+        if not together and (count < 2 or _without_zeros(digits) not in alone):
             return digits
+
+
+def _without_zeros(digits: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(digit for digit in digits if digit))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -25,14 +25,16 @@ def test_there_are_55_pairs_and_words_up_to_six_nines() -> None:
     assert (NUMBER_WORDS[20], NUMBER_WORDS[21], NUMBER_WORDS[54]) == ("twenty", "twenty one", "fifty four")
 
 
-@pytest.mark.parametrize("count", [1, 2, 6])
-def test_random_digits_hold_no_heldout_pair(count: int) -> None:
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_random_digits_hold_no_heldout_pair_side_by_side_or_alone(count: int) -> None:
     heldout, rng = heldout_pairs(0), np.random.default_rng(0)
     drawn = [random_digits(count, heldout, rng) for _ in range(1_000)]
     assert {len(digits) for digits in drawn} == {count}
     assert {digit for digits in drawn for digit in digits} == set(range(10))
     for digits in drawn:
-        assert not {unordered(a, b) for a, b in combinations(digits, 2)} & heldout
+        assert not {unordered(a, b) for a, b in pairwise(digits)} & heldout
+        added = [digit for digit in digits if digit]
+        assert count == 1 or unordered(*[0, 0, *added][-2:]) not in heldout or len(added) > 2
 
 
 def test_two_digits_are_added_as_three() -> None:
