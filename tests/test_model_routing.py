@@ -30,16 +30,16 @@ def documents() -> list[Sequence]:
 
 
 @cache
-def model_of(mode: str, **settings: Any) -> OmniTransformer:
+def model_of(mode: str, **changes: Any) -> OmniTransformer:
     """In fp64, where other orders of summing can't hide or make a difference."""
-    moe = MoEConfig(expert_width=16, **GROUPS[mode], **settings)
+    moe = MoEConfig(expert_width=16, **GROUPS[mode], **changes)
     return tiny_model(dtype=torch.float64, moe=moe)
 
 
 @cache
-def alone(number: int, mode: str, **settings: Any) -> Tensor:
+def alone(number: int, mode: str, **changes: Any) -> Tensor:
     with torch.no_grad():
-        return model_of(mode, **settings)(collate([[documents()[number]]])).x_BSD[0]
+        return model_of(mode, **changes)(collate([[documents()[number]]])).x_BSD[0]
 
 
 def of_document(x_BSD: Tensor, rows: list[list[int]], number: int) -> Tensor:
