@@ -118,11 +118,13 @@ def _router_losses(
         return zero, zero
     real_N, modality_N = batch.real.flatten(), batch.modality.flatten()
     z = torch.stack([(routing.z_N * real_N).sum() for routing in hidden.routing]).sum()
-    scores = [routing.scores_NE for routing in hidden.routing if routing.scores_NE is not None]
-    if not scores:
+    if not config.balance_loss:
         return z, zero
     document_N, groups = document_of(batch), config.expert_groups
-    balance = [sequence_balance(layer, document_N, modality_N, groups, config.top_k) for layer in scores]
+    balance = [
+        sequence_balance(routing.scores_NE, document_N, modality_N, groups, config.top_k)
+        for routing in hidden.routing
+    ]
     return z, torch.stack(balance).sum()
 
 

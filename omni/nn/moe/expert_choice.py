@@ -14,8 +14,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from omni.modality import MODALITIES
-from omni.nn.moe.dispatch import Rows
 from omni.nn.moe.groups import Group, open_counts
+from omni.nn.moe.rows import Rows
 
 
 def capacities(positions: list[int], groups: tuple[Group, ...], top_k: int) -> list[int]:
@@ -51,4 +51,5 @@ def choose_positions(
         gates.append(best.values.T.flatten())
         counts += [capacity] * group.size
         first += group.size
-    return Rows(torch.cat(sources), torch.cat(gates), torch.tensor(counts, device=scores_NE.device))
+    counts_E = torch.tensor(counts, device=scores_NE.device)
+    return Rows(counts_E=counts_E, source_R=torch.cat(sources), gates_R=torch.cat(gates))

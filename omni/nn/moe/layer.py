@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from omni.nn.config import ModelConfig
 from omni.nn.feed_forward import SwiGLU
-from omni.nn.moe.dispatch import rows_by_expert
 from omni.nn.moe.experts import Experts
 from omni.nn.moe.router import Router, Routing
+from omni.nn.moe.rows import rows_of
 
 
 class MoE(nn.Module):
@@ -34,7 +34,7 @@ class MoE(nn.Module):
         routing = self.router(x_ND, modality_BS.flatten())
         rows = routing.rows
         if rows is None:
-            rows = rows_by_expert(routing.experts_NT, routing.gates_NT, self.router.config.experts)
+            rows = rows_of(routing.experts_NT, routing.gates_NT, self.router.config.experts)
         y_RD = self.experts(x_ND.index_select(0, rows.source_R), rows.counts_E)
         gated_RD = y_RD * rows.gates_R.to(y_RD.dtype)[:, None]
         out_ND = torch.zeros_like(x_ND, dtype=y_RD.dtype).index_add(0, rows.source_R, gated_RD)

@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from omni.nn.config import MoEConfig
-from omni.nn.moe.dispatch import Rows
 from omni.nn.moe.expert_choice import choose_positions
 from omni.nn.moe.groups import kind_of, open_table
+from omni.nn.moe.rows import Rows
 from omni.nn.precision import at_least_fp32
 from omni.sequence import PADDING
 
@@ -26,8 +26,8 @@ class Routing:
     """Weights of the chosen experts; they sum to 1."""
     z_N: Float[Tensor, " N"]
     """Squared log-sum-exp of the logits, for the z-loss."""
-    scores_NE: Float[Tensor, "N E"] | None = None
-    """Scores without the bias, where the balance loss needs them; 0 for experts that are not open."""
+    scores_NE: Float[Tensor, "N E"]
+    """Scores of all experts, before the bias; 0 for those that are not open to the position."""
     rows: Rows | None = None
     """What the experts chose, where experts choose."""
 
@@ -58,7 +58,8 @@ class Router(nn.Module):
             z_N = logits_NE.logsumexp(-1).square()
             if config.choice == "experts":
                 rows = choose_positions(scores_NE, modality_N, self.groups, config.top_k)
-                return Routing(modality_N.new_zeros(len(x_ND), 0).long(), scores_NE[:, :0], z_N, rows=rows)
+                nobody_N0 = modality_N.new_zeros(len(x_ND), 0).long()
+                return Routing(nobody_N0, scores_NE[:, :0], z_N, scores_NE, rows)
             chances_NE = scores_NE.detach() + self.bias
             if closed_NE is not None:
                 chances_NE = chances_NE.masked_fill(closed_NE, float("-inf"))
@@ -69,7 +70,7 @@ class Router(nn.Module):
             with torch.no_grad():
                 chosen_R = experts_NT[modality_N != PADDING].flatten()
                 self.load += torch.bincount(chosen_R, minlength=len(self.load))
-        return Routing(experts_NT, gates_NT, z_N, scores_NE if config.balance_loss else None)
+        return Routing(experts_NT, gates_NT, z_N, scores_NE)
 
     def _closed(self, modality_N: Tensor) -> Bool[Tensor, "N E"] | None:
         """The experts that a position may not use, where there are groups."""
