@@ -13,6 +13,8 @@ from torch import Tensor
 
 from omni.modality import AUDIO, IMAGE, MODALITIES, TEXT
 from omni.model import Hidden, OmniTransformer
+from omni.nn.config import MoEConfig
+from omni.nn.moe.sequence_balance import sequence_balance
 from omni.nn.noise import Noise, document_of
 from omni.sequence import OmniBatch, grid_places
 
@@ -79,6 +81,9 @@ class Losses:
     """Targets of each modality in this batch."""
     router_z: Float[Tensor, ""]
     """Sum over positions and layers of the squared log-sum-exp; detached."""
+    router_balance: Float[Tensor, ""]
+    """Sum over positions and layers of the sequence-level balance, 1 each where it is even; detached. 0 where
+    it has no weight."""
 
 
 def compute_losses(
@@ -97,13 +102,30 @@ def compute_losses(
     config = model.config
     weights = sums.new_tensor([config.text.loss_weight, config.image.loss_weight, config.audio.loss_weight])
     total = (weights * sums / batch.targets.clamp(min=1)).sum()
-    z = sums.new_zeros(())
-    if hidden.routing:
-        real_N = batch.real.flatten()
-        z = torch.stack([(routing.z_N * real_N).sum() for routing in hidden.routing]).sum()
-        total = total + config.moe.z_loss * z / (len(hidden.routing) * batch.step_positions)
+    z, balance = _router_losses(hidden, batch, config.moe)
+    routed = max(1, len(hidden.routing)) * batch.step_positions
+    total = total + (config.moe.z_loss * z + config.moe.balance_loss * balance) / routed
     counts = torch.stack([mask.sum() for mask in (targets.text_BS, targets.image_BS, targets.audio_BS)])
-    return Losses(total, sums.detach(), counts, z.detach())
+    return Losses(total, sums.detach(), counts, z.detach(), balance.detach())
+
+
+def _router_losses(
+    hidden: Hidden, batch: OmniBatch, config: MoEConfig
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Sums over positions and layers for the z-loss and the balance loss; zero where nothing asks for them."""
+    zero = hidden.x_BSD.new_zeros(())
+    if not hidden.routing:
+        return zero, zero
+    real_N, modality_N = batch.real.flatten(), batch.modality.flatten()
+    z = torch.stack([(routing.z_N * real_N).sum() for routing in hidden.routing]).sum()
+    if not config.balance_loss:
+        return z, zero
+    document_N, groups = document_of(batch), config.expert_groups
+    balance = [
+        sequence_balance(routing.scores_NE, document_N, modality_N, groups, config.top_k)
+        for routing in hidden.routing
+    ]
+    return z, torch.stack(balance).sum()
 
 
 def _rows(x_BSD: Float[Tensor, "B S D"], mask_BS: Bool[Tensor, "B S"]) -> Float[Tensor, "n D"]:

@@ -69,10 +69,9 @@ class OmniTransformer(nn.Module):
         if context is None:
             context = PackedAttention(batch.lengths, x_BSD.device)
         rotation = self.rotary(batch.coords)
-        real_BS = batch.real
         routings = []
         for block in self.blocks:
-            x_BSD, routing = block(x_BSD, rotation, context, real_BS)
+            x_BSD, routing = block(x_BSD, rotation, context, batch.modality)
             if routing is not None:
                 routings.append(routing)
         return Hidden(self.norm(x_BSD), tuple(routings))

@@ -117,6 +117,22 @@ def test_values_can_be_overridden(capsys: pytest.CaptureFixture[str]) -> None:
     assert config["model"]["network"]["width"] == printed(capsys, DEMO)["model"]["network"]["width"]
 
 
+def test_groups_of_experts_are_given_as_a_mapping_or_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    moe = "--model.network.moe"
+    mapping = (f"{moe}.routing", "grouped", f"{moe}.groups", "{text: 8, image: 4, audio: 4}")
+    single = (f"{moe}.routing", "hybrid", f"{moe}.groups.shared", "8", f"{moe}.groups.text", "8")
+    sizes = [
+        printed(capsys, DEMO, *given)["model"]["network"]["moe"]["groups"] for given in (mapping, single)
+    ]
+    assert sizes[0] == {"shared": 0, "text": 8, "image": 4, "audio": 4}
+    assert sizes[1] == {"shared": 8, "text": 8, "image": 0, "audio": 0}
+
+
+def test_a_group_of_no_modality_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, "--config", str(DEMO), "--model.network.moe.groups", "{video: 16}")
+    assert "model.network.moe.groups.video'; did you mean 'model.network.moe.groups.image'?" in said
+
+
 @pytest.mark.parametrize(
     ("asked", "near"),
     [

@@ -16,6 +16,7 @@ from omni.model import OmniTransformer
 from omni.nn.config import MoEConfig, TextHeadConfig, Vocabulary
 from omni.nn.noise import document_of
 from omni.sequence import OmniBatch, Sequence
+from tests.nn.moe_layer import GROUPS
 from tests.tiny import tiny_documents
 from tests.tiny_model import gradients, sequences_of, shake, tiny_config, tiny_model
 
@@ -23,6 +24,12 @@ MIXES: dict[str, dict[str, Any]] = {
     "experts": {},
     "dense first layer, shared expert": {
         "moe": MoEConfig(experts=4, top_k=2, expert_width=16, dense_layers=1, shared_width=8)
+    },
+    "grouped experts, balance loss": {
+        "moe": MoEConfig(**GROUPS["grouped"], expert_width=16, balance_loss=0.1)
+    },
+    "hybrid experts, sigmoid router, balance loss": {
+        "moe": MoEConfig(**GROUPS["hybrid"], expert_width=16, score="sigmoid", balance_loss=0.1)
     },
     "sigmoid router, untied head": {
         "moe": MoEConfig(experts=4, top_k=1, expert_width=16, score="sigmoid"),

@@ -14,6 +14,7 @@ from omni.datamodules.omni_datamodule import OmniDataModule
 from omni.datamodules.shards.index_folder import index_folder
 from omni.datamodules.shards.writer import PER_SHARD, write_shards
 from omni.datamodules.stream.plan_config import PlanConfig
+from omni.nn.config import ModelConfig
 from omni.optim.config import OptimConfig
 from omni.sequence import Document
 from omni.training.pretrain import Pretrain
@@ -24,6 +25,7 @@ ROW_LENGTH = 256
 GLOBAL_ROWS = 4
 STEPS = 8
 OPTIM = OptimConfig(lr=3e-3, warmup_steps=2)
+NETWORK = tiny_config()
 
 
 def write_corpus(folder: Path, documents: tuple[Document, ...] | None = None) -> Path:
@@ -42,11 +44,16 @@ def write_measured(
 
 
 def build(
-    corpus: Path, batch_rows: int, seed: int = 0, max_damaged: float = 0.001, optim: OptimConfig = OPTIM
+    corpus: Path,
+    batch_rows: int,
+    seed: int = 0,
+    max_damaged: float = 0.001,
+    optim: OptimConfig = OPTIM,
+    network: ModelConfig = NETWORK,
 ) -> tuple[Pretrain, OmniDataModule]:
     """A module whose weights are all other than zero, and its data."""
     tokenizers = str(corpus / "tokenizers")
-    module = Pretrain(tokenizers, tiny_config(), optim, seed)
+    module = Pretrain(tokenizers, network, optim, seed)
     shake(module)
     plan = PlanConfig(row_length=ROW_LENGTH, global_rows=GLOBAL_ROWS, window=64, seed=seed)
     train = str(corpus / "train")
@@ -64,13 +71,14 @@ def fit(
     dtype: torch.dtype = torch.float32,
     max_damaged: float = 0.001,
     optim: OptimConfig = OPTIM,
+    network: ModelConfig = NETWORK,
     **settings: Any,
 ) -> Pretrain:
     """Train for ``STEPS`` steps; the last checkpoint is ``out/last.ckpt``.
 
     The rows of a step that don't fit into ``batch_rows`` are accumulated.
     """
-    module, data = build(corpus, batch_rows, max_damaged=max_damaged, optim=optim)
+    module, data = build(corpus, batch_rows, max_damaged=max_damaged, optim=optim, network=network)
     module.to(dtype)
     callbacks = [ModelCheckpoint(out, save_last=True, every_n_train_steps=4), *settings.pop("callbacks", [])]
     ranks = settings.get("devices", 1)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omni.inference.cache import KeyValueCache
+from omni.inference.causal import require_causal
 from omni.inference.options import SamplingOptions
 from omni.inference.row import Phase, Row
 from omni.inference.sampling import choose
@@ -31,7 +32,11 @@ def generate(
     """Grow all rows until they are done. ``on_progress`` is told the number of rows that are.
 
     All rows have a twin or none has, and they share their sampling settings but for the seed.
+
+    Raises:
+        ValueError: a model that can't generate, since its experts choose positions.
     """
+    require_causal(model.config)
     cache = KeyValueCache(model.config.layers)
     active = list(rows)
     hidden_BD = _prefill(model, cache, _builders(active))

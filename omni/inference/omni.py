@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from omni.checkpoint import load_model
+from omni.inference.causal import require_causal
 from omni.inference.generate import generate
 from omni.inference.options import SamplingOptions
 from omni.inference.row import Row
@@ -37,9 +38,11 @@ class Omni:
         """Load any checkpoint of ``omni fit``; config, tokenizers and codec come out of it.
 
         Raises:
-            ValueError: not a checkpoint of this project.
+            ValueError: not a checkpoint of this project, or one of a model that can't generate.
         """
-        return cls(*load_model(path, device))
+        model, tokenizers = load_model(path, device)
+        require_causal(model.config, str(path))
+        return cls(model, tokenizers)
 
     def generate(
         self,

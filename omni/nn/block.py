@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from omni.nn.attention import Attention
@@ -31,7 +31,7 @@ class Block(nn.Module):
         x_BSD: Float[Tensor, "B S D"],
         rotation: Rotation,
         context: AttentionContext,
-        real_BS: Bool[Tensor, "B S"],
+        modality_BS: UInt8[Tensor, "B S"],
     ) -> tuple[Float[Tensor, "B S D"], Routing | None]:
         """The stream after the block, and the routing (none in a dense layer)."""
         x_BSD = x_BSD + self.attention(self.attention_norm(x_BSD), rotation, context)
@@ -39,5 +39,5 @@ class Block(nn.Module):
         if self.moe is None:
             assert self.dense is not None
             return x_BSD + self.dense(normed_BSD), None
-        mixed_BSD, routing = self.moe(normed_BSD, real_BS)
+        mixed_BSD, routing = self.moe(normed_BSD, modality_BS)
         return x_BSD + mixed_BSD, routing

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from omni.nn.checks import at_least, require
+from omni.nn.moe.groups import Group, GroupSizes, RoutingMode, check_groups, groups_of
 
 KEY = "model.network"
 """Where these settings stand in a run's config, for messages."""
@@ -26,22 +27,34 @@ class MoEConfig:
     experts: int = 16
     """E."""
     top_k: int = 2
-    """T: experts that each position goes to."""
+    """T: experts that each position goes to; in the mean where experts choose."""
     expert_width: int = 512
     """H: hidden width of one expert."""
     shared_width: int = 0
     """Hidden width of a shared expert that every position passes; 0 for none."""
     dense_layers: int = 0
     """The first layers that have one dense SwiGLU of width ``top_k * expert_width`` instead of experts."""
+    routing: RoutingMode = "agnostic"
+    """Which experts a position may choose from: all; those of its modality's group (``grouped``, as in MoMa,
+    arXiv 2407.21770); or these and a group that is open to all (``hybrid``)."""
+    groups: GroupSizes = field(default_factory=GroupSizes)
+    """Experts of each group, ``experts`` in all; left out with ``agnostic``."""
+    choice: Literal["positions", "experts"] = "positions"
+    """Who chooses. ``experts`` is expert choice (arXiv 2202.09368), for comparison: it sees the future of a
+    sequence, so a model that was trained with it can't generate."""
     score: Literal["softmax", "sigmoid"] = "softmax"
     """How router logits become gate weights; the chosen ones are normalised to sum to 1."""
     balance_rate: float = 1e-3
-    """Step of the selection bias that balances load without a loss (arXiv 2412.19437); 0 for off."""
+    """Step of the selection bias that balances load within each group without a loss (arXiv 2412.19437); 0 for
+    off. Where experts choose, load is even and the bias stays as it is."""
+    balance_loss: float = 0.0
+    """Weight of the sequence-level balance loss (arXiv 2412.19437, eq. 17, with 1e-4 there); 0 for none."""
     z_loss: float = 1e-4
     """Weight of the router z-loss (ST-MoE, arXiv 2202.08906)."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "moe.", experts=1, expert_width=8, shared_width=0, balance_rate=0, z_loss=0)
+        least = {"shared_width": 0, "balance_rate": 0, "balance_loss": 0, "z_loss": 0}
+        _at_least(self, "moe.", experts=1, expert_width=8, **least)
         _require(
             1 <= self.top_k <= self.experts,
             f"moe.top_k must be in 1..{KEY}.moe.experts = 1..{self.experts}, got {self.top_k}",
@@ -50,6 +63,17 @@ class MoEConfig:
             self.expert_width % 8 == 0,
             f"moe.expert_width must be a multiple of 8 for grouped matmul, got {self.expert_width}",
         )
+        check_groups(self.routing, self.groups, self.experts, self.top_k, f"{KEY}.moe.")
+        _require(
+            self.choice == "positions" or not self.balance_loss,
+            f"moe.balance_loss must be 0 with {KEY}.moe.choice experts, whose load is even without it, "
+            f"got {self.balance_loss}",
+        )
+
+    @property
+    def expert_groups(self) -> tuple[Group, ...]:
+        """The groups in the order of their experts; one without groups."""
+        return groups_of(self.groups, self.experts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from omni.nn.config import ModelConfig, Vocabulary
 from omni.planning.communication import Traffic, traffic_of
+from omni.planning.expert_load import busiest
 from omni.planning.flops import SCORES, Checkpointing, Flops, flops_of
 from omni.planning.hardware import Efficiency, Gpu
 from omni.planning.memory import Memory, Precision, Sharding, kept_by_block, memory_of
@@ -119,9 +120,11 @@ def _step(task: Task, mesh: Mesh, memory: Memory, traffic: Traffic) -> Step:
     workload = task.workload
     split = mesh.cp * mesh.tp * mesh.pp
     positions = workload.positions * workload.accumulate / split  # of one GPU, as if it had all layers
-    parts = {name: positions * value for name, value in _compute(task).items()}
+    load = busiest(task.config.moe, workload.mix, mesh.ep)
+    parts = {name: positions * value for name, value in _compute(task, load).items()}
     compute = sum(parts.values())
     parts["tp"], parts["ep"], parts["pp"] = (traffic.seconds[name] for name in ("tp", "ep", "pp"))
+    parts["ep"] *= load
     parts["cp"] = max(0.0, traffic.seconds["cp"] - parts[SCORES])
     parts["dp"] = max(0.0, traffic.seconds["dp"] - compute)
     parts["bubble"] = sum(parts.values()) * (mesh.pp - 1) / workload.accumulate
@@ -139,8 +142,11 @@ def _step(task: Task, mesh: Mesh, memory: Memory, traffic: Traffic) -> Step:
     )
 
 
-def _compute(task: Task) -> dict[str, float]:
-    """Seconds of one GPU for one position: products by kind, and what moves through memory."""
+def _compute(task: Task, load: float) -> dict[str, float]:
+    """Seconds of one GPU for one position: products by kind, and what moves through memory.
+
+    ``load`` is that of the fullest GPU's experts over the mean.
+    """
     flops, gpu, efficiency, config = task.flops, task.gpu, task.efficiency, task.config
     peak = gpu.peak if task.precision == "bf16-mixed" else gpu.peak / 2
     again = 4 / 3 if task.checkpointing == "block" else 1.0
@@ -149,9 +155,10 @@ def _compute(task: Task) -> dict[str, float]:
     for part, value in flops.parts.items():
         head = part.endswith("_head") or part == "embed"
         work[part if part in kinds else "matmul"] += 3 * value * (1.0 if head else again)
+    work["experts"] *= load
     work[SCORES] += 0.5 * flops.parts[SCORES]
     dense = config.moe.dense_layers
-    kept = (config.layers - dense) * kept_by_block(config, False, task.precision)
+    kept = (config.layers - dense) * kept_by_block(config, False, task.precision, load=load)
     kept += dense * kept_by_block(config, True, task.precision)
     moved = kept * efficiency.memory_passes * again
     seconds = {name: work[name] / (peak * share) for name, share in kinds.items()}

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from omni.nn.config import ModelConfig, Vocabulary
+from omni.planning.expert_load import busiest
 from omni.planning.flops import Checkpointing
 from omni.planning.meshes import Mesh
 from omni.planning.parameters import EXPERTS, Parameters
@@ -51,9 +52,13 @@ class Memory:
 
 
 def kept_by_block(
-    config: ModelConfig, dense: bool, precision: Precision = "bf16-mixed", kernels: Kernels = "cuda"
+    config: ModelConfig,
+    dense: bool,
+    precision: Precision = "bf16-mixed",
+    kernels: Kernels = "cuda",
+    load: float = 1.0,
 ) -> float:
-    """Bytes that one block keeps for one position."""
+    """Bytes that one block keeps for one position, where experts get ``load`` times their even share of rows."""
     half = 2 if precision == "bf16-mixed" else FP32
     mixed, cpu = half == 2, kernels == "cpu"
     width, moe = config.width, config.moe
@@ -77,10 +82,11 @@ def kept_by_block(
     routed = (
         FP32 * width  # input of the router, in fp32
         + 2 * FP32 * moe.experts
+        + (moe.experts if moe.routing != "agnostic" else 0)  # which are closed
         + moe.top_k * (3 * INT64 + 2 * FP32)
         + 2 * FP32
-        + half * moe.top_k * (width + 4 * moe.expert_width)  # rows, gate and up, activated, product
-        + 2 * FP32 * moe.top_k * width  # outputs, and outputs by gates
+        + load * half * moe.top_k * (width + 4 * moe.expert_width)  # rows, gate and up, activated, product
+        + load * 2 * FP32 * moe.top_k * width  # outputs, and outputs by gates
     )
     shared = half * (4 * moe.shared_width + (width if mixed else 0)) if moe.shared_width else 0
     return float(attention + norm + routed + shared)
@@ -108,7 +114,7 @@ def memory_of(
     sharding: Sharding = "full",
     kernels: Kernels = "cuda",
 ) -> Memory:
-    """Memory of the fullest GPU: the first stage of a pipeline, with experts evenly loaded."""
+    """Memory of the fullest GPU: the first stage of a pipeline, with experts evenly loaded inside their groups."""
     share = mesh.tp * mesh.pp
     experts = parameters.parts[EXPERTS] / (share * mesh.ep)
     whole = parameters.shared / share + experts
@@ -116,10 +122,11 @@ def memory_of(
     kept = sharding == "optimizer" and own < whole  # whole weights stay
 
     positions = workload.positions / mesh.cp / mesh.tp
-    blocks = _blocks_bytes(config, mesh, checkpointing, precision, kernels)
+    load = busiest(config.moe, workload.mix, mesh.ep)
+    blocks = _blocks_bytes(config, mesh, checkpointing, precision, kernels, load)
     in_flight = min(mesh.pp, workload.accumulate)
     outside = kept_outside(config, vocabulary, workload, kernels)
-    running = _running(config, parameters, positions, mesh)
+    running = _running(config, parameters, positions, mesh, load)
     head, head_gradient = _head(config, vocabulary, positions * workload.mix.text, mesh)
     layer_weights = (parameters.shared + parameters.parts[EXPERTS] / mesh.ep) / mesh.tp / config.layers
     cast = own * (1 - parameters.parts["embed"] / parameters.total)  # tables are looked up, not multiplied
@@ -133,11 +140,11 @@ def memory_of(
     )
 
 
-def _running(config: ModelConfig, parameters: Parameters, positions: float, mesh: Mesh) -> float:
+def _running(config: ModelConfig, parameters: Parameters, positions: float, mesh: Mesh, load: float) -> float:
     """Gradients inside the block that runs backward: of its rows, or of its largest matrix."""
     moe = config.moe
     sparse = config.layers - moe.dense_layers
-    rows = positions * FP32 * 2 * (moe.top_k if sparse else 1) * config.width
+    rows = positions * FP32 * 2 * (load * moe.top_k if sparse else 1) * config.width
     stacked = (
         parameters.parts[EXPERTS] / mesh.ep / sparse if sparse else parameters.parts["dense"] / config.layers
     )
@@ -160,11 +167,18 @@ def _copies(mesh: Mesh, layer_weights: float, cast: float, precision: Precision)
 
 
 def _blocks_bytes(
-    config: ModelConfig, mesh: Mesh, checkpointing: Checkpointing, precision: Precision, kernels: Kernels
+    config: ModelConfig,
+    mesh: Mesh,
+    checkpointing: Checkpointing,
+    precision: Precision,
+    kernels: Kernels,
+    load: float,
 ) -> float:
     """Bytes that the blocks of one stage keep for one position."""
     layers, dense = config.layers / mesh.pp, min(config.moe.dense_layers, config.layers / mesh.pp)
-    sparse_kept, dense_kept = (kept_by_block(config, kind, precision, kernels) for kind in (False, True))
+    sparse_kept, dense_kept = (
+        kept_by_block(config, kind, precision, kernels, load) for kind in (False, True)
+    )
     if checkpointing == "block":
         return layers * FP32 * config.width + (dense_kept if dense == layers else sparse_kept)
     return (layers - dense) * sparse_kept + dense * dense_kept

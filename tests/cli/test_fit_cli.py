@@ -25,6 +25,12 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("model.network.moe.top_k", "99", "top_k must be in 1..model.network.moe.experts = 1..16, got 99"),
         (
+            "model.network.moe",
+            "{routing: grouped, groups: {text: 8, image: 4}}",
+            "model.network.moe.groups must add up to model.network.moe.experts = 16, "
+            "got shared 0 + text 8 + image 4 + audio 0 = 12",
+        ),
+        (
             "model.network.moe.expert_width",
             "60",
             "expert_width must be a multiple of 8 for grouped matmul, got 60",

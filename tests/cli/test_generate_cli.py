@@ -13,6 +13,8 @@ from omni.checkpoint import CHECKPOINT_KEY, MODEL_PREFIX, describe
 from omni.cli.main import main
 from omni.inference.omni import Omni
 from omni.media import read_audio, read_image
+from omni.model import OmniTransformer
+from omni.nn.config import MoEConfig
 from omni.sequence import Audio, Image, Segment, Text
 from tests.tiny import SAMPLE_RATE, picture, tiny_tokenizers, tone
 from tests.tiny_model import tiny_model
@@ -38,19 +40,35 @@ def generate(*options: str) -> int:
     return main(["generate", "last.ckpt", "--text", "which digit?", *options])
 
 
+def save(model: OmniTransformer) -> None:
+    """``last.ckpt`` with this model."""
+    weights = {MODEL_PREFIX + name: tensor for name, tensor in model.state_dict().items()}
+    kept = describe(model.config, tiny_tokenizers())
+    torch.save({CHECKPOINT_KEY: kept, "state_dict": weights}, "last.ckpt")
+
+
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_checkpoint_draws_into_the_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = tiny_model()
-    weights = {MODEL_PREFIX + name: tensor for name, tensor in model.state_dict().items()}
-    kept = describe(model.config, tiny_tokenizers())
-    torch.save({CHECKPOINT_KEY: kept, "state_dict": weights}, "last.ckpt")
+    save(tiny_model())
     assert generate("--want", "image", "--out", "new/drawn.PNG", "--image-steps", "1") == 0
     assert capsys.readouterr() == ("image: new/drawn.PNG\n", "")
     height, width, _ = read_image(Path("new/drawn.PNG")).shape
     assert height % 4 == width % 4 == 0
+
+
+def test_a_checkpoint_whose_experts_choose_positions_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tiny_model(moe=MoEConfig(experts=4, expert_width=16, choice="experts")))
+    assert generate("--want", "text") == 2
+    assert capsys.readouterr().err == (
+        "omni: error: last.ckpt: a model with model.network.moe.choice experts can't generate or be evaluated: "
+        "its experts compare all positions of a batch, later ones too; train with model.network.moe.choice "
+        "positions\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ from omni.inference.omni import Omni
 from omni.inference.options import SamplingOptions
 from omni.inference.row import Row
 from omni.modality import AUDIO, IMAGE, TEXT, ModalityName, modality_named
+from omni.nn.config import MoEConfig
 from omni.sequence import Audio, Image, Segment, Text
+from tests.nn.moe_layer import GROUPS
 from tests.tiny import picture, tiny_tokenizers, tone
 from tests.tiny_model import tiny_model
 
@@ -109,7 +111,19 @@ def outputs_of(module: nn.Module, run: Callable[[], object]) -> list[Tensor]:
 def test_hidden_states_equal_those_of_the_whole_sequence_at_once(
     omni: Omni, prompt: str, want: ModalityName | None
 ) -> None:
-    row = row_of(omni, PROMPTS[prompt], want, DRAWN)
+    assert_cached_equals_whole(omni, PROMPTS[prompt], want)
+
+
+@pytest.mark.parametrize("want", WANTS, ids=str)
+@pytest.mark.parametrize("mode", ["grouped", "hybrid"])
+def test_so_they_do_where_modalities_have_experts_of_their_own(mode: str, want: ModalityName | None) -> None:
+    moe = MoEConfig(expert_width=16, **GROUPS[mode])
+    omni = Omni(tiny_model(moe=moe), tiny_tokenizers())
+    assert_cached_equals_whole(omni, PROMPTS["picture and clip"], want)
+
+
+def assert_cached_equals_whole(omni: Omni, prompt: list[Segment], want: ModalityName | None) -> None:
+    row = row_of(omni, prompt, want, DRAWN)
     prefill, *steps = outputs_of(omni.model.norm, lambda: generate(omni.model, [row]))
     cached = torch.cat([prefill[0], *(step[0] for step in steps)])
     whole = omni.layout.finish(row.builder, "answer")
@@ -165,6 +179,15 @@ def test_each_choice_is_that_of_the_head_on_the_whole_sequence(
 
 def greedy_code(logits_FQ: Tensor, level: int, may_end: bool) -> Tensor:
     return (logits_FQ if may_end else logits_FQ[:, :-1]).argmax(-1)
+
+
+def test_a_model_whose_experts_choose_positions_can_not_generate() -> None:
+    moe = MoEConfig(experts=4, expert_width=16, choice="experts")
+    omni = Omni(tiny_model(moe=moe), tiny_tokenizers())
+    with pytest.raises(ValueError, match=r"^a model with model\.network\.moe\.choice experts can't generate"):
+        omni.generate(PROMPTS["text"])
+    dense = Omni(tiny_model(moe=replace(moe, dense_layers=2)), tiny_tokenizers())
+    assert dense.generate(PROMPTS["text"], "text", GREEDY), "without any experts nothing looks ahead"
 
 
 # ------------------------------------------------------------------ batches

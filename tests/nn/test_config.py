@@ -14,6 +14,7 @@ from omni.nn.config import (
     MoEConfig,
     TextHeadConfig,
 )
+from omni.nn.moe.groups import GroupSizes
 
 IMPOSSIBLE: list[tuple[type, dict[str, Any], list[str]]] = [
     (ModelConfig, {"width": 100, "heads": 8}, ["model.network.width", "model.network.heads", "100 and 8"]),
@@ -39,6 +40,71 @@ IMPOSSIBLE: list[tuple[type, dict[str, Any], list[str]]] = [
     (MoEConfig, {"expert_width": 12}, ["model.network.moe.expert_width", "multiple of 8", "got 12"]),
     (MoEConfig, {"shared_width": -8}, ["model.network.moe.shared_width must be at least 0, got -8"]),
     (MoEConfig, {"balance_rate": -1.0}, ["model.network.moe.balance_rate must be at least 0, got -1.0"]),
+    (
+        MoEConfig,
+        {"balance_loss": -0.1},
+        ["model.network.moe.balance_loss must be at least 0, got -0.1"],
+    ),
+    (
+        MoEConfig,
+        {"groups": GroupSizes(text=16)},
+        [
+            "model.network.moe.groups must be left out with model.network.moe.routing agnostic",
+            "got shared 0 + text 16 + image 0 + audio 0",
+            "say model.network.moe.routing grouped or hybrid",
+        ],
+    ),
+    (
+        MoEConfig,
+        {"routing": "grouped"},
+        ["model.network.moe.groups must add up to model.network.moe.experts = 16", "audio 0 = 0"],
+    ),
+    (
+        MoEConfig,
+        {"routing": "hybrid", "groups": GroupSizes(shared=8, text=4, image=2, audio=3)},
+        [
+            "model.network.moe.groups must add up to model.network.moe.experts = 16, "
+            "got shared 8 + text 4 + image 2 + audio 3 = 17"
+        ],
+    ),
+    (
+        MoEConfig,
+        {"routing": "grouped", "groups": GroupSizes(shared=4, text=8, image=2, audio=2)},
+        ["model.network.moe.groups.shared must be 0", "got 4", "say model.network.moe.routing hybrid"],
+    ),
+    (
+        MoEConfig,
+        {"routing": "hybrid", "groups": GroupSizes(text=8, image=4, audio=4)},
+        ["model.network.moe.groups.shared must be in 1..15", "got 0"],
+    ),
+    (
+        MoEConfig,
+        {"routing": "hybrid", "groups": GroupSizes(shared=16)},
+        ["model.network.moe.groups.shared must be in 1..15", "got 16"],
+    ),
+    (
+        MoEConfig,
+        {"routing": "grouped", "groups": GroupSizes(text=14, image=1, audio=1)},
+        [
+            "model.network.moe.top_k must be at most the experts open to image",
+            "model.network.moe.groups.shared + model.network.moe.groups.image = 0 + 1, got 2",
+        ],
+    ),
+    (
+        MoEConfig,
+        {"routing": "hybrid", "top_k": 4, "groups": GroupSizes(shared=2, text=10, image=4)},
+        ["the experts open to audio", "= 2 + 0, got 4"],
+    ),
+    (
+        MoEConfig,
+        {"routing": "grouped", "groups": GroupSizes(text=20, image=-4)},
+        ["model.network.moe.groups.image must be at least 0, got -4"],
+    ),
+    (
+        MoEConfig,
+        {"choice": "experts", "balance_loss": 1e-4},
+        ["model.network.moe.balance_loss must be 0 with model.network.moe.choice experts", "got 0.0001"],
+    ),
     (ImageHeadConfig, {"draws": 0}, ["model.network.image.draws must be at least 1, got 0"]),
     (
         ImageHeadConfig,

@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from omni.nn.config import MoEConfig
 from omni.nn.moe.experts import Experts
-from omni.nn.moe.layer import MoE
 from omni.nn.moe.router import Router
-from tests.tiny_model import gradients, shake, tiny_config
+from omni.sequence import PADDING
+from tests.nn.moe_layer import all_text, make_moe, slow_moe, swiglu
+from tests.tiny_model import gradients
 
 COUNTS = [(3, 0, 5, 1), (0, 0, 0, 9), (9, 0, 0, 0), (2, 2, 2, 3)]
 
@@ -23,48 +22,6 @@ def make_experts(dtype: torch.dtype = torch.float32) -> Experts:
     torch.nn.init.normal_(experts.w13, std=0.3)
     torch.nn.init.normal_(experts.w2, std=0.3)
     return experts.to(dtype)
-
-
-def make_moe(dtype: torch.dtype = torch.float32, **settings: Any) -> MoE:
-    """A layer of width 32 with random weights; its router's bias too is not zero."""
-    moe = MoE(tiny_config(moe=MoEConfig(**({"experts": 4, "top_k": 2, "expert_width": 16} | settings))))
-    for parameter in moe.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    shake(moe)
-    return moe.to(dtype)
-
-
-def all_real(x_BSD: Tensor) -> Tensor:
-    return torch.ones(x_BSD.shape[:2], dtype=torch.bool)
-
-
-def swiglu(x: Tensor, w13: Tensor, w2: Tensor) -> Tensor:
-    gate, up = (w13 @ x).chunk(2)
-    return w2 @ (F.silu(gate) * up)
-
-
-def slow_moe(moe: MoE, x_BSD: Tensor) -> Tensor:
-    """The obvious way: each position picks its experts by biased score and mixes them by unbiased score."""
-    config, router = moe.router.config, moe.router
-    out = []
-    for x in x_BSD.flatten(0, 1):
-        logits = router.weight @ x
-        scores = logits.sigmoid() if config.score == "sigmoid" else logits.softmax(0)
-        chosen = sorted(range(config.experts), key=lambda e: -(scores[e] + router.bias[e]).item())[
-            : config.top_k
-        ]
-        weights = scores[chosen] / scores[chosen].sum()
-        mixed = sum(
-            (
-                weight * swiglu(x, moe.experts.w13[e], moe.experts.w2[e])
-                for weight, e in zip(weights, chosen, strict=True)
-            ),
-            start=torch.zeros_like(x),
-        )
-        if moe.shared is not None:
-            mixed = mixed + swiglu(x, moe.shared.w13.weight, moe.shared.w2.weight)
-        out.append(mixed)
-    return torch.stack(out).view_as(x_BSD)
 
 
 # ------------------------------------------------------------------ experts
@@ -119,7 +76,7 @@ def test_equals_a_loop_over_positions(settings: dict[str, Any]) -> None:
     x = torch.randn(2, 7, 32, dtype=torch.float64, requires_grad=True)
     upstream = torch.randn_like(x)
     results = []
-    for out in (moe(x, all_real(x))[0], slow_moe(moe, x)):
+    for out in (moe(x, all_text(x))[0], slow_moe(moe, x, all_text(x))):
         moe.zero_grad()
         x.grad = None
         out.backward(upstream)
@@ -138,7 +95,7 @@ def test_all_experts_chosen_is_a_dense_mix() -> None:
         ]
     )
     expected = torch.einsum("ne,end->nd", weights_NE, outs_END)
-    torch.testing.assert_close(moe(x, all_real(x))[0][0], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(moe(x, all_text(x))[0][0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_dropless_a_position_does_not_depend_on_the_others() -> None:
@@ -148,7 +105,7 @@ def test_dropless_a_position_does_not_depend_on_the_others() -> None:
     crowd = mine + 0.01 * torch.randn(1, 200, 32, dtype=torch.float64)
     together = torch.cat([crowd, mine], dim=1)
     torch.testing.assert_close(
-        moe(together, all_real(together))[0][:, -1:], moe(mine, all_real(mine))[0], rtol=1e-10, atol=1e-12
+        moe(together, all_text(together))[0][:, -1:], moe(mine, all_text(mine))[0], rtol=1e-10, atol=1e-12
     )
 
 
@@ -158,35 +115,35 @@ def test_dropless_a_position_does_not_depend_on_the_others() -> None:
 def test_gates_sum_to_one_and_the_bias_does_not_touch_them() -> None:
     router = make_moe().router
     x = torch.randn(50, 32)
-    real = torch.ones(50, dtype=torch.bool)
+    text = all_text(x)
     router.bias.zero_()
-    before = router(x, real)
+    before = router(x, text)
     torch.testing.assert_close(before.gates_NT.sum(-1), torch.ones(50))
     router.bias.fill_(7.0)  # the same for all: no choice changes
-    after = router(x, real)
+    after = router(x, text)
     assert after.experts_NT.equal(before.experts_NT)
     assert after.gates_NT.equal(before.gates_NT)
     router.bias[2] = 100.0
-    assert (router(x, real).experts_NT == 2).any(-1).all(), "a high bias draws every position"
+    assert (router(x, text).experts_NT == 2).any(-1).all(), "a high bias draws every position"
 
 
 def test_z_is_the_squared_log_sum_exp_of_the_logits() -> None:
     router = make_moe().router
     x = torch.randn(3, 32)
     expected = [((router.weight @ row).exp().sum().log() ** 2).item() for row in x]
-    z_N = router(x, torch.ones(3, dtype=torch.bool)).z_N
+    z_N = router(x, all_text(x)).z_N
     torch.testing.assert_close(z_N, torch.tensor(expected), rtol=1e-4, atol=1e-5)
 
 
 def test_load_is_counted_where_there_is_no_padding_and_only_in_training() -> None:
     router = make_moe().router
     x = torch.randn(40, 32)
-    real = torch.arange(40) < 25
-    chosen = router(x, real).experts_NT
+    modality = torch.tensor([0] * 10 + [1] * 10 + [2] * 5 + [PADDING] * 15, dtype=torch.uint8)
+    chosen = router(x, modality).experts_NT
     assert router.load.tolist() == torch.bincount(chosen[:25].flatten(), minlength=4).tolist()
-    router(x, real)
+    router(x, modality)
     assert router.load.sum() == 2 * 25 * 2, "two batches of a step add up"
-    router.eval()(x, real)
+    router.eval()(x, modality)
     assert router.load.sum() == 2 * 25 * 2
 
 
@@ -204,7 +161,7 @@ def test_balance_evens_out_a_skewed_load() -> None:
     router.bias.zero_()
     history = []  # highest load over the mean
     for _ in range(60):
-        router(x, torch.ones(len(x), dtype=torch.bool))
+        router(x, all_text(x))
         history.append(float(router.load.max() / router.load.mean()))
         router.balance()
     assert history[0] > 3, history[0]

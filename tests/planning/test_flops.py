@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from omni.model import OmniTransformer
 from omni.nn.config import MoEConfig, TextHeadConfig
+from omni.nn.moe.groups import GroupSizes
 from omni.planning.flop_counter import flop_counter
 from omni.planning.flops import SCORES, flops_of
 from omni.planning.workload import Mix, Workload
@@ -28,6 +30,28 @@ def test_a_training_step_counts_as_the_formula_says(half: bool, tied: bool) -> N
         backward(model, batch, half)
     planned = flops_of(config, VOCABULARY, Workload(length=256, rows=2))
     assert counter.get_total_flops() == pytest.approx(512 * planned.hardware(), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"routing": "grouped", "groups": GroupSizes(text=4, image=2, audio=2), "balance_loss": 0.1},
+        {"routing": "hybrid", "groups": GroupSizes(shared=4, text=2, audio=2), "score": "sigmoid"},
+        {"choice": "experts"},
+    ],
+    ids=["grouped, balance loss", "hybrid", "expert choice"],
+)
+def test_ways_of_routing_count_the_same(settings: dict[str, Any]) -> None:
+    """Each position has ``top_k`` experts, of whatever group; where experts choose, in the mean."""
+    config = small_config(moe=replace(MOE, **settings))
+    model, batch = OmniTransformer(config, VOCABULARY), text_batch(2, 128)
+    model.initialise(0)
+    with flop_counter() as counter:
+        backward(model, batch, False)
+    workload = Workload(length=128, rows=2)
+    planned = flops_of(config, VOCABULARY, workload)
+    assert planned == flops_of(small_config(moe=MOE), VOCABULARY, workload)
+    assert counter.get_total_flops() == pytest.approx(256 * planned.hardware(), rel=0.01)
 
 
 def test_torch_alone_misses_experts_attention_and_cross_entropy() -> None:

@@ -7,7 +7,7 @@ pass is the peak above what was there before (weights, gradients of an earlier p
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig, MoEConfig
+from omni.nn.moe.groups import GroupSizes
 from omni.planning.flops import Checkpointing
 from omni.planning.memory import Memory, memory_of
 from omni.planning.meshes import Mesh
@@ -27,6 +28,11 @@ from tests.planning.text_batch import VOCABULARY, backward, small_config, text_b
 ROWS, LENGTH = 2, 256
 SPARSE = small_config(width=256, moe=MoEConfig(experts=16, top_k=4, expert_width=128, shared_width=64))
 DENSE = small_config(width=192, moe=MoEConfig(experts=1, top_k=1, expert_width=512, dense_layers=4))
+GROUPED = small_config(
+    width=256,
+    moe=replace(SPARSE.moe, routing="grouped", groups=GroupSizes(text=8, image=4, audio=4), balance_loss=0.1),
+)
+CHOOSING = small_config(width=256, moe=replace(SPARSE.moe, choice="experts"))
 BOTH = small_config(moe=MoEConfig(experts=8, top_k=2, expert_width=96, dense_layers=2))
 
 
@@ -79,8 +85,18 @@ def _recomputed(forward: Any) -> Any:
         (DENSE, True, "none"),
         (BOTH, False, "none"),
         (SPARSE, False, "block"),
+        (GROUPED, False, "none"),
+        (CHOOSING, True, "none"),
     ],
-    ids=["experts fp32", "experts bf16", "dense bf16", "both fp32", "experts fp32 checkpointed"],
+    ids=[
+        "experts fp32",
+        "experts bf16",
+        "dense bf16",
+        "both fp32",
+        "experts fp32 checkpointed",
+        "grouped fp32",
+        "expert choice bf16",
+    ],
 )
 def test_a_step_takes_the_planned_memory(config: ModelConfig, half: bool, checkpointing: str) -> None:
     plan = planned(config, half, checkpointing)  # type: ignore[arg-type]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from omni.model import OmniTransformer
 from omni.nn.config import MoEConfig
+from omni.nn.moe.groups import GroupSizes
 from omni.planning.family import FAMILY, FOLDER
 from omni.planning.parameters import count_parameters, default_vocabulary, meta_model
 from omni.planning.source import read_source
@@ -73,3 +76,15 @@ def test_parts_are_those_of_the_model_and_of_a_sum_by_hand(dense_layers: int) ->
     real = OmniTransformer(config, VOCABULARY)
     assert counted.total == sum(p.numel() for p in real.parameters())
     assert counted.active == counted.total - sparse * 6 * 3 * 128 * 96
+
+
+def test_groups_change_no_count() -> None:
+    """A position has ``top_k`` experts of whatever group: as many are active, and as many there are."""
+    moe = MoEConfig(experts=8, top_k=2, expert_width=96, dense_layers=1)
+    groups = GroupSizes(shared=2, text=3, image=1, audio=2)
+    plain, hybrid = (
+        count_parameters(small_config(moe=settings), VOCABULARY)
+        for settings in (moe, replace(moe, routing="hybrid", groups=groups))
+    )
+    assert hybrid == plain
+    assert hybrid.active == hybrid.total - 3 * 6 * 3 * 128 * 96

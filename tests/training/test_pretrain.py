@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from omni.callbacks.checkpoint import Checkpoints
+from omni.callbacks.router import RouterTelemetry
+from omni.inference.omni import Omni
 from omni.inference.score import text_nats
 from omni.losses import compute_losses, loss_names
-from omni.nn.config import InitConfig, TextHeadConfig
+from omni.nn.config import InitConfig, MoEConfig, TextHeadConfig
 from omni.optim.config import OptimConfig
 from omni.sequence import OmniBatch
 from omni.training.pretrain import Pretrain
@@ -73,6 +75,22 @@ def test_muon_under_mup_is_checked_before_anything_is_loaded() -> None:
     network = tiny_config(text=TextHeadConfig(tied=False), init=InitConfig(method="mup", base_width=32))
     with pytest.raises(ValueError, match=r"model\.optim\.muon\.adjust"):
         Pretrain("nowhere", network, OptimConfig(optimizer="muon"))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+def test_a_run_whose_experts_choose_learns_with_the_router_watched_and_its_checkpoint_is_refused(
+    corpus: Path, tmp_path: Path
+) -> None:
+    moe = MoEConfig(experts=4, expert_width=16, choice="experts")
+    module = fit(corpus, tmp_path, network=tiny_config(moe=moe), callbacks=[RouterTelemetry(1)])
+    start = build(corpus, 4, network=tiny_config(moe=moe))[0]
+    moved = module.model.state_dict()
+    name = "blocks.0.moe.experts.w13"
+    assert moved[name].isfinite().all()
+    assert not moved[name].equal(start.model.state_dict()[name])
+    assert moved["blocks.0.moe.router.bias"].equal(start.model.state_dict()["blocks.0.moe.router.bias"])
+    with pytest.raises(ValueError, match=r"last\.ckpt: a model with model\.network\.moe\.choice experts"):
+        Omni.from_checkpoint(tmp_path / "last.ckpt")
 
 
 def test_a_run_with_other_tokenizers_is_not_resumed(corpus: Path, trained: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from omni.sequence import Document, Text
 from tests.tiny import SENTENCES, tiny_documents, tiny_tokenizers
 from tests.tiny_model import gradients
 from tests.tiny_run import GLOBAL_ROWS, OPTIM, ROW_LENGTH, STEPS, AfterStep, build, fit, weights, write_corpus
+from tests.training.rank import NETWORKS
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
@@ -146,7 +147,8 @@ def modalities_of_steps(corpus: Path, rank: int) -> list[list[bool]]:
 
 
 def test_two_ranks_equal_one(corpus: Path, tmp_path: Path) -> None:
-    """Gloo on CPU, two accumulated batches of one row on each rank; also where a rank sees text alone."""
+    """Gloo on CPU, two accumulated batches of one row on each rank; also where a rank sees text alone, and modalities
+    have experts of their own."""
     uneven = write_corpus(tmp_path / "lopsided", lopsided())
     pairs = list(zip(modalities_of_steps(uneven, rank=0), modalities_of_steps(uneven, rank=1), strict=True))
     assert any([True, False, False] in pair and [True, True, True] in pair for pair in pairs), pairs
@@ -160,8 +162,8 @@ def test_two_ranks_equal_one(corpus: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    for folder in (corpus, uneven):
-        expected = weights(fit(folder, tmp_path / "one", dtype=torch.float64))
+    for folder, network in zip((corpus, uneven), NETWORKS, strict=True):
+        expected = weights(fit(folder, tmp_path / "one", dtype=torch.float64, network=network))
         for rank in (0, 1):
             got = torch.load(folder / f"rank-{rank}.pt", weights_only=True)
             torch.testing.assert_close(got, expected, rtol=0, atol=1e-9)

@@ -1,15 +1,19 @@
-"""Which experts a position goes to: token choice, dropless, balanced by a bias instead of a loss."""
+"""Which experts a position goes to: dropless, balanced by a bias instead of a loss."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from omni.nn.config import MoEConfig
+from omni.nn.moe.expert_choice import choose_positions
+from omni.nn.moe.groups import kind_of, open_table
+from omni.nn.moe.rows import Rows
 from omni.nn.precision import at_least_fp32
+from omni.sequence import PADDING
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,10 +21,15 @@ class Routing:
     """The router's choice for N positions."""
 
     experts_NT: Int[Tensor, "N T"]
+    """The experts that each position chose; T is 0 where experts choose."""
     gates_NT: Float[Tensor, "N T"]
     """Weights of the chosen experts; they sum to 1."""
     z_N: Float[Tensor, " N"]
     """Squared log-sum-exp of the logits, for the z-loss."""
+    scores_NE: Float[Tensor, "N E"]
+    """Scores of all experts, before the bias; 0 for those that are not open to the position."""
+    rows: Rows | None = None
+    """What the experts chose, where experts choose."""
 
 
 class Router(nn.Module):
@@ -28,34 +37,58 @@ class Router(nn.Module):
 
     bias: Tensor
     load: Tensor
+    open_KE: Tensor
 
     def __init__(self, width: int, config: MoEConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.groups = config, config.expert_groups
         self.weight = nn.Parameter(torch.empty(config.experts, width))
         self.register_buffer("bias", torch.zeros(config.experts))
         self.register_buffer("load", torch.zeros(config.experts), persistent=False)
+        self.register_buffer("open_KE", open_table(self.groups), persistent=False)
 
-    def forward(self, x_ND: Float[Tensor, "N D"], counted_N: Bool[Tensor, " N"]) -> Routing:
-        """Choose T experts per position; load is counted where ``counted_N`` (not on padding)."""
+    def forward(self, x_ND: Float[Tensor, "N D"], modality_N: UInt8[Tensor, " N"]) -> Routing:
+        """Choose T of the experts open to each position; load is counted where there is no padding."""
+        config, closed_NE = self.config, self._closed(modality_N)
         with torch.autocast(x_ND.device.type, enabled=False):
             logits_NE = at_least_fp32(x_ND) @ at_least_fp32(self.weight).T
-            scores_NE = logits_NE.sigmoid() if self.config.score == "sigmoid" else logits_NE.softmax(-1)
-            experts_NT = (scores_NE.detach() + self.bias).topk(self.config.top_k, dim=-1).indices
+            if closed_NE is not None:
+                logits_NE = logits_NE.masked_fill(closed_NE, float("-inf"))
+            scores_NE = logits_NE.sigmoid() if config.score == "sigmoid" else logits_NE.softmax(-1)
+            z_N = logits_NE.logsumexp(-1).square()
+            if config.choice == "experts":
+                rows = choose_positions(scores_NE, modality_N, self.groups, config.top_k)
+                nobody_N0 = modality_N.new_zeros(len(x_ND), 0).long()
+                return Routing(nobody_N0, scores_NE[:, :0], z_N, scores_NE, rows)
+            chances_NE = scores_NE.detach() + self.bias
+            if closed_NE is not None:
+                chances_NE = chances_NE.masked_fill(closed_NE, float("-inf"))
+            experts_NT = chances_NE.topk(config.top_k, dim=-1).indices
             gates_NT = scores_NE.gather(-1, experts_NT)
             gates_NT = gates_NT / gates_NT.sum(-1, keepdim=True)
         if self.training:
             with torch.no_grad():
-                self.load += torch.bincount(experts_NT[counted_N].flatten(), minlength=len(self.load))
-        return Routing(experts_NT, gates_NT, logits_NE.logsumexp(-1).square())
+                chosen_R = experts_NT[modality_N != PADDING].flatten()
+                self.load += torch.bincount(chosen_R, minlength=len(self.load))
+        return Routing(experts_NT, gates_NT, z_N, scores_NE)
+
+    def _closed(self, modality_N: Tensor) -> Bool[Tensor, "N E"] | None:
+        """The experts that a position may not use, where there are groups."""
+        if len(self.groups) == 1:
+            return None
+        return ~self.open_KE.index_select(0, kind_of(modality_N))
 
     @torch.no_grad()
     def balance(self) -> None:
         """Move the bias towards even load, by the load of the whole optimizer step, and start counting anew.
 
-        All ranks call it after the same step: the load counts over their batches together (arXiv 2501.11873).
+        Even is the mean of an expert's own group: how much a group gets is up to the data, and in a hybrid to the
+        router. All ranks call it after the same step: the load counts over their batches together (arXiv
+        2501.11873). Where experts choose, nothing is counted and nothing moves.
         """
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(self.load)
-        self.bias += self.config.balance_rate * torch.sign(self.load.mean() - self.load)
+        parts = self.load.split([group.size for group in self.groups])
+        lacking_E = torch.cat([torch.sign(part.mean() - part) for part in parts])
+        self.bias += self.config.balance_rate * lacking_E
         self.load.zero_()
