@@ -63,7 +63,8 @@ def read_llava(
     if not source.is_file():
         raise ValueError(f"{source}: no such file; expected a JSON list of conversations, or JSONL")
     folder = images if images is not None else source.parent
-    rows = json_lines([source], progress) if source.suffix == ".jsonl" else _json_rows(source, progress)
+    lines = source.suffix == ".jsonl"
+    rows = iter(json_lines([source], progress) if lines else _json_rows(source, progress))
     seen: Counter[str] = Counter()
 
     def make(row: Row[dict[str, Any]], talk: dict[str, Any]) -> Document:
@@ -85,7 +86,7 @@ def _id(row: Row[dict[str, Any]], talk: dict[str, Any]) -> str:
     return key_from(str(talk.get("id", f"{int(row.place):08d}")))
 
 
-def _json_rows(source: Path, progress: Progress) -> Iterator[Row[dict[str, Any]]]:
+def _json_rows(source: Path, progress: Progress) -> list[Row[dict[str, Any]]]:
     try:
         talks = json.loads(source.read_bytes())
     except ValueError as error:
@@ -93,11 +94,14 @@ def _json_rows(source: Path, progress: Progress) -> Iterator[Row[dict[str, Any]]
     if not isinstance(talks, list):
         raise ValueError(f"{source}: expected a JSON list of conversations, got {type(talks).__name__}")
     progress.expect(len(talks))
-    for number, talk in enumerate(talks, start=1):
-        good = isinstance(talk, dict)
-        yield Row(
-            source, str(number), talk if good else DocumentError(f"expected an object, got {talk!r:.60}")
+    return [
+        Row(
+            source,
+            str(number),
+            talk if isinstance(talk, dict) else DocumentError(f"expected an object, got {talk!r:.60}"),
         )
+        for number, talk in enumerate(talks, start=1)
+    ]
 
 
 def _segments(talk: dict[str, Any], folder: Path) -> list[Segment]:

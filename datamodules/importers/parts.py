@@ -55,7 +55,7 @@ class _Counted(_Silent):
 
 
 @dataclass(frozen=True)
-class _Files:
+class FilesPart:
     """Reads some files of a source."""
 
     format: str
@@ -78,7 +78,7 @@ class _Files:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class RowsPart:
     """Reads some rows of a source."""
 
     format: str
@@ -90,7 +90,7 @@ class _Rows:
         return _documents(self.format, self.source, {**self.options, "span": self.span})
 
 
-Part = _Files | _Rows
+Part = FilesPart | RowsPart
 
 
 def _documents(name: str, source: Path, options: Mapping[str, Any]) -> Iterator[Document | Damage]:
@@ -109,13 +109,15 @@ def parts_of(form: Format, source: Path, per_shard: int, options: Mapping[str, A
         ValueError: no such source, or a single file of a format whose files are the tasks.
     """
     if form.name not in FILES:
-        return [_Rows(form.name, source, span, options) for span in _spans(form, source, per_shard, options)]
+        return [
+            RowsPart(form.name, source, span, options) for span in _spans(form, source, per_shard, options)
+        ]
     if not source.is_dir():
         raise ValueError(f"{source}: expected a folder of files {', '.join(FILES[form.name])}, one task each")
     files = files_in(source, *FILES[form.name])
     size = per_shard if form.name in ONE_EACH else 1
     starts = range(0, len(files), size)
-    return [_Files(form.name, source, tuple(files[start : start + size]), options) for start in starts]
+    return [FilesPart(form.name, source, tuple(files[start : start + size]), options) for start in starts]
 
 
 def _spans(form: Format, source: Path, size: int, options: Mapping[str, Any]) -> list[Span]:

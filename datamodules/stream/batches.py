@@ -61,6 +61,7 @@ class Ledger(Protocol):
         ...
 
 
+@runtime_checkable
 class Store(Sequences, Ledger, Protocol):
     """A source for workers and for the main process."""
 
@@ -92,6 +93,7 @@ class Fetched(Generic[Given]):
     """By the number of the piece among those of the share."""
 
 
+@runtime_checkable
 class Batches(Protocol[Given]):
     """Fetches batches, with a share for an index: all that workers have."""
 
