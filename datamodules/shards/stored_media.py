@@ -1,8 +1,8 @@
 """The file of a picture or clip in a shard: the one that it came in where that loses nothing, else PNG and FLAC.
 
 A file is kept byte for byte where it decodes to the segment's pixels or samples and nothing else is done to it: JPEG,
-PNG and WebP in grey or RGB of 8 bits, upright, opaque and still; FLAC with one channel. So a photograph stays the
-JPEG that it was, a tenth of its PNG. A WAV of 16 bits or fewer becomes the FLAC of the same samples.
+PNG and WebP in grey or RGB, upright, opaque and still; FLAC with one channel. So a photograph stays the
+JPEG that it was, a tenth of its PNG. A WAV of 16 bits or fewer becomes a FLAC of the same samples.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from omni.sequence import Audio, Image
 KEPT_PICTURES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 """Pillow's name of a format to the suffix of its files."""
 _ORIENTATION, _UPRIGHT = 0x0112, 1
-_FLAC, _WAVS = "FLAC", ("WAV", "WAVEX", "RF64")
 
 
 def picture_file(image: Image) -> tuple[str, bytes]:
@@ -53,28 +52,16 @@ def sound_file(audio: Audio) -> tuple[str, bytes]:
     Raises:
         ValueError: the clip can't be stored.
     """
-    file = None if audio.file is None else _same_samples(audio.file)
-    if file is not None:
-        waveform_W, rate = read_audio(file)
+    if audio.file is not None and _is_mono_flac(audio.file):
+        waveform_W, rate = read_audio(audio.file)
         if rate == audio.sample_rate and np.array_equal(waveform_W, audio.waveform):
-            return str(AUDIO.media_suffix), file
+            return str(AUDIO.media_suffix), audio.file
     return str(AUDIO.media_suffix), encode_flac(audio.waveform, audio.sample_rate)
 
 
-def _same_samples(file: bytes) -> bytes | None:
-    """A FLAC with the samples of a file of one channel; ``None`` where there can't be one."""
+def _is_mono_flac(file: bytes) -> bool:
     try:
-        with soundfile.SoundFile(io.BytesIO(file)) as sound:
-            if sound.channels != 1 or sound.format not in (_FLAC, *_WAVS):
-                return None
-            if sound.format == _FLAC:
-                return file
-            buffer = io.BytesIO()
-            soundfile.write(buffer, sound.read(dtype="int16"), sound.samplerate, "PCM_16", format=_FLAC)
-            return buffer.getvalue()
-    except (
-        soundfile.LibsndfileError,
-        RuntimeError,
-        TypeError,
-    ):  # no sound file, or a rate that FLAC can't hold
-        return None
+        info = soundfile.info(io.BytesIO(file))
+    except soundfile.LibsndfileError:
+        return False
+    return bool(info.format == "FLAC" and info.channels == 1)

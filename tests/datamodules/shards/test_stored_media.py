@@ -96,7 +96,7 @@ def test_a_flac_keeps_its_file(subtype: str) -> None:
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_U8", "ULAW"])
-def test_a_wav_becomes_a_flac_of_the_same_samples(subtype: str) -> None:
+def test_a_wav_of_few_bits_becomes_a_flac_of_the_same_samples(subtype: str) -> None:
     clip = Audio.open(sound("WAV", subtype))
     suffix, content = sound_file(clip)
     waveform_W, rate = read_audio(content)
