@@ -51,7 +51,7 @@ class OmniDataModule(lightning.LightningDataModule):
         plan: PlanConfig = PlanConfig(),  # noqa: B008 (frozen)
         batch_rows: int = 1,
         workers: int = 0,
-        worker_kind: WorkerKind = "process",
+        worker_kind: WorkerKind = "thread",
         cache: bool = False,
         max_damaged: float = 0.001,
         val_rows: int = 64,
@@ -69,7 +69,8 @@ class OmniDataModule(lightning.LightningDataModule):
             batch_rows: B: rows of one batch on one rank; the rest of a step's rows are accumulated
                 (``trainer.accumulate_grad_batches``).
             workers: how many fetch and encode; 0 does it in the main process.
-            worker_kind: ``process``, or ``thread``, which costs less where decoding is most of the work.
+            worker_kind: ``thread``, or ``process``, which costs more CPU time and never holds up the Python of the
+                training loop (docs/benchmarks.md).
             cache: keep encoded documents in memory. For small data: each is then encoded once.
             max_damaged: share of a folder's documents that may be damaged before it is an error.
             val_rows: rows of the validation set, or of each of its sources by name: the first of the plan, at most
