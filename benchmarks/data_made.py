@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from collections.abc import Sequence as Seq
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,10 @@ from benchmarks.decode import clip, picture
 from omni.datamodules.shards.format import VERSION
 from omni.datamodules.shards.index_folder import index_folder
 from omni.media import read_audio, read_image
+from omni.tokenizers.audio.spectral import SpectralCodec, SpectralConfig
+from omni.tokenizers.bundle import Tokenizers
+from omni.tokenizers.image import ImageTokenizer, ImageTokenizerConfig
+from omni.tokenizers.text import TextTokenizer
 
 DISTINCT = 200
 """Pictures and clips that are made; documents combine them."""
@@ -73,6 +78,19 @@ def _head(key: str, text: str) -> dict[str, Any]:
             {"type": "text", "text": text},
         ],
     }
+
+
+@cache
+def made_tokenizers() -> Tokenizers:
+    """Tokenizers for these documents: words, patches of 16 x 16 (196 a picture), 6 codes for each 40 ms."""
+    random = np.random.default_rng(0)
+    texts = [" ".join(random.choice(WORDS, 30)) for _ in range(200)]
+    noise = [random.normal(0, 0.1, 4 * RATE).astype(np.float32) for _ in range(4)]
+    return Tokenizers(
+        TextTokenizer.train(texts, vocab_size=420),
+        ImageTokenizer(ImageTokenizerConfig()),
+        SpectralCodec.fit(noise, SpectralConfig.at(RATE, fit_iterations=2)),
+    )
 
 
 def text_of(head: bytes) -> str:

@@ -14,18 +14,19 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from benchmarks.data_made import RATE, SIDE, Batch, batched
+from benchmarks.data_made import RATE, SIDE, Batch
 from omni.datamodules.shards.crc import crc32
 from omni.datamodules.shards.damage import DocumentError
 from omni.datamodules.shards.reader import ShardReader
-from omni.datamodules.stream.batches import Fetched, PlannedBatches, Share
+from omni.datamodules.stream.batches import Fetched, Share
 from omni.datamodules.stream.loader import PlannedLoader, Split, WorkerKind
 from omni.datamodules.stream.plan import Plan
 from omni.datamodules.stream.plan_config import PlanConfig
 from omni.datamodules.stream.table import Table
 from omni.datamodules.stream.threads import AHEAD
-from omni.sequence import Audio, Image, Sequence, Text
+from omni.sequence import Audio, Image, Text
 
 ROW_LENGTH = 8192
 POSITIONS = (240, 280)
@@ -34,21 +35,10 @@ MOST = ROW_LENGTH // POSITIONS[0]
 """Documents of a row."""
 
 
-class DecodedStore:
-    """The documents of a folder of shards; what the loader asks of a store. No document is damaged here."""
+class Unnoted:
+    """What becomes of the documents, which nobody wants to know: none is damaged or far away here."""
 
     ahead = damaged = 0
-
-    def __init__(self, folder: Path) -> None:
-        self.reader = ShardReader(folder)
-
-    def __getitem__(self, number: int) -> Sequence:
-        """Not asked for: ``DecodedBatches`` takes documents."""
-        raise NotImplementedError
-
-    def hole(self, length: int) -> Sequence:
-        """Not asked for either."""
-        raise NotImplementedError
 
     def note(self, number: int, error: DocumentError | None) -> None:
         """Nothing to note."""
@@ -57,16 +47,15 @@ class DecodedStore:
         """Nothing to prefetch."""
 
 
-class DecodedBatches(PlannedBatches[Batch]):
+class DecodedBatches(Dataset[Fetched[Batch]]):
     """Fetches the documents of a share; pictures are decoded to their places in the batch.
 
     Threads fill buffers that are made once: a batch holds until the next one is asked for.
     """
 
-    def __init__(self, store: DecodedStore, buffers: int = 0) -> None:
+    def __init__(self, folder: Path, buffers: int = 0) -> None:
         """``buffers``: number of those that are made once; with 0 each batch has memory of its own."""
-        super().__init__([store], lambda rows, share: batched([]))
-        self.reader = store.reader
+        self.stores, self.reader = [Unnoted()], ShardReader(folder)
         self.buffers = [_room(MOST) for _ in range(buffers)]
 
     def __getitem__(self, share: Share) -> Fetched[Batch]:
@@ -115,7 +104,7 @@ class Ours:
         workers = self.workers if workers is None else workers
         # those under way, the one that the caller has, and the one that it asks for
         buffers = workers * AHEAD + 2 if self.kind == "thread" else 0
-        batches = DecodedBatches(DecodedStore(self.folder), buffers)
+        batches = DecodedBatches(self.folder, buffers)
         return PlannedLoader(self.plan, batches, Split(batch_rows=1), self.plan.length(), workers, self.kind)
 
     def __call__(self) -> Iterator[Batch]:

@@ -51,7 +51,7 @@ class OmniDataModule(lightning.LightningDataModule):
         plan: PlanConfig = PlanConfig(),  # noqa: B008 (frozen)
         batch_rows: int = 1,
         workers: int = 0,
-        worker_kind: WorkerKind = "process",
+        worker_kind: WorkerKind = "thread",
         cache: bool = False,
         max_damaged: float = 0.001,
         val_rows: int = 64,
@@ -63,15 +63,18 @@ class OmniDataModule(lightning.LightningDataModule):
         Args:
             tokenizers: folder of the tokenizers.
             train: folder of training shards, or several sources by name: ``{web: {folder: ..., weight: 3}, ...}``.
-            val: the same for validation, where every document comes once; none by default.
+            val: the same for validation, where every document comes once; none by default. Sources by name are
+                validated one by one, each with a loss of its own (``val/NAME/text``).
             plan: row length, rows of a step, shuffle, mixture.
             batch_rows: B: rows of one batch on one rank; the rest of a step's rows are accumulated
                 (``trainer.accumulate_grad_batches``).
             workers: how many fetch and encode; 0 does it in the main process.
-            worker_kind: ``process``, or ``thread``, which costs less where decoding is most of the work.
+            worker_kind: ``thread``, or ``process``, which costs more CPU time and never holds up the Python of the
+                training loop (docs/benchmarks.md).
             cache: keep encoded documents in memory. For small data: each is then encoded once.
             max_damaged: share of a folder's documents that may be damaged before it is an error.
-            val_rows: rows of the validation set, the first of its plan; at most all of them.
+            val_rows: rows of the validation set, or of each of its sources by name: the first of the plan, at most
+                all of them.
             test: the same as ``val``, for ``trainer.test``, which gets all rows.
             measure: read and measure all documents at the start, for shards whose indexes don't have the lengths
                 of their documents for these tokenizers (``omni shards index FOLDER --tokenizers DIR``).
@@ -83,6 +86,7 @@ class OmniDataModule(lightning.LightningDataModule):
         for name, given in (("val", val), ("test", test)):
             self.sources[name] = named(given, f"data.{name}") if given is not None else {}
             check_unweighted(self.sources[name], f"data.{name}")
+        self.val_by_source = isinstance(val, dict)
         self.plan_config = weighted(plan, self.sources["train"])
         self.batch_rows, self.workers, self.cache = batch_rows, workers, cache
         self.worker_kind: WorkerKind = worker_kind
@@ -131,31 +135,31 @@ class OmniDataModule(lightning.LightningDataModule):
         return all(source.folder in self.folders for source in sources.values())
 
     def _print_size(self, part: str) -> None:
-        plan = self._plan(part, self.plan_config)
+        plan = self._plan(self.sources[part], self.plan_config, once=part != "train")
         for name, census in plan.census().items():
             folder = self.sources[part][name].folder
             rich_print(f"[dim]{without_secrets(folder)}: {said_of(census, plan.config)}[/dim]")
         rich_print(f"[dim]{part}: rows {plan.fill():.1%} full[/dim]")
 
-    def _plan(self, part: str, config: PlanConfig) -> Plan:
-        lengths = {name: self.folders[source.folder].lengths for name, source in self.sources[part].items()}
+    def _plan(self, sources: dict[str, SourceConfig], config: PlanConfig, once: bool) -> Plan:
+        lengths = {name: self.folders[source.folder].lengths for name, source in sources.items()}
         tables = {name: one.table for name, one in lengths.items()}
         cuts = {name: one.cuts for name, one in lengths.items()}
-        return Plan(tables, config, cuts, once=part != "train")
+        return Plan(tables, config, cuts, once)
 
-    def _loader(self, part: str, plan: Plan, steps: int) -> PlannedLoader[OmniBatch]:
+    def _loader(self, sources: dict[str, SourceConfig], plan: Plan, steps: int) -> PlannedLoader[OmniBatch]:
         trainer = self.trainer
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         split = Split(batch_rows=self.batch_rows, rank=rank, world=world)
-        stores = [self.folders[source.folder].store for source in self.sources[part].values()]
+        stores = [self.folders[source.folder].store for source in sources.values()]
         batches = PlannedBatches(stores, Collated(plan.config.row_length))
         return PlannedLoader(plan, batches, split, steps, self.workers, self.worker_kind)
 
     def train_dataloader(self) -> PlannedLoader[OmniBatch]:
         """The whole run as one pass: the plan goes through epochs of the data by itself."""
         steps = self.trainer.max_steps if self.trainer and self.trainer.max_steps > 0 else ENDLESS
-        plan = self._plan("train", self.plan_config)
-        loader = self._loader("train", plan, steps)
+        plan = self._plan(self.sources["train"], self.plan_config, once=False)
+        loader = self._loader(self.sources["train"], plan, steps)
         rows, count = self.plan_config.global_rows, loader.batches_per_step
         if self.trainer and self.trainer.accumulate_grad_batches != count:
             raise ValueError(
@@ -174,19 +178,27 @@ class OmniDataModule(lightning.LightningDataModule):
             for source in self.sources["train"].values():
                 self.folders[source.folder].store.fill(max(self.workers, min(2, os.cpu_count() or 1)))
 
-    def val_dataloader(self) -> PlannedLoader[OmniBatch] | list[PlannedLoader[OmniBatch]]:
-        """The first rows of the validation documents, each of which comes once; the same at every validation."""
-        return self._once("val", self.val_rows) if self.sources["val"] else []
+    def val_dataloader(
+        self,
+    ) -> PlannedLoader[OmniBatch] | dict[str, PlannedLoader[OmniBatch]] | list[PlannedLoader[OmniBatch]]:
+        """The first rows of the validation documents, each of which comes once; the same at every validation.
+
+        One loader of a folder, or one for each of several sources by their names.
+        """
+        sources = self.sources["val"]
+        if not self.val_by_source:
+            return self._once(sources, self.val_rows) if sources else []
+        return {name: self._once({name: one}, self.val_rows) for name, one in sources.items()}
 
     def test_dataloader(self) -> PlannedLoader[OmniBatch] | list[PlannedLoader[OmniBatch]]:
         """Every test document once."""
-        return self._once("test", None) if self.sources["test"] else []
+        return self._once(self.sources["test"], None) if self.sources["test"] else []
 
-    def _once(self, part: str, rows: int | None) -> PlannedLoader[OmniBatch]:
+    def _once(self, sources: dict[str, SourceConfig], rows: int | None) -> PlannedLoader[OmniBatch]:
         of_step = self.batch_rows * (self.trainer.world_size if self.trainer else 1)  # nothing is accumulated
-        plan = self._plan(part, replace(self.plan_config, global_rows=of_step))
+        plan = self._plan(sources, replace(self.plan_config, global_rows=of_step), once=True)
         steps = plan.length() if rows is None else min(max(1, rows // of_step), plan.length())
-        return self._loader(part, plan, steps)
+        return self._loader(sources, plan, steps)
 
 
 def said_of(census: Census, config: PlanConfig) -> str:

@@ -48,6 +48,23 @@ class MediaError(ValueError):
     """A picture or clip that can't be used; the message says what is wrong with it."""
 
 
+def content_of(data: bytes | Path | str) -> bytes:
+    """The content of a media file.
+
+    Raises:
+        MediaError: no such file, or it can't be read.
+    """
+    if isinstance(data, bytes):
+        return data
+    path = Path(data)
+    if not path.is_file():
+        raise MediaError(f"{path}: no such media file")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MediaError(f"{path}: can't be read ({error})") from error
+
+
 def _source(data: bytes | Path | str) -> tuple[io.BytesIO | Path, str]:
     if isinstance(data, bytes):
         return io.BytesIO(data), f"{len(data)} bytes"
@@ -67,11 +84,12 @@ def read_image(data: bytes | Path | str, canvas: Canvas | None = None) -> UInt8[
     Raises:
         MediaError: not a picture, damaged, or over ``MAX_PIXELS``.
     """
-    if isinstance(data, bytes) and (pixels := _plain_jpeg(data, canvas)) is not None:
+    content = content_of(data)
+    if (pixels := _plain_jpeg(content, canvas)) is not None:
         return pixels
-    source, name = _source(data)
+    name = f"{len(content)} bytes" if data is content else str(data)
     try:
-        with PILImage.open(source, formats=PICTURE_FORMATS) as opened:
+        with PILImage.open(io.BytesIO(content), formats=PICTURE_FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise MediaError(f"{opened.width}x{opened.height} pixels, at most {MAX_PIXELS} allowed")
             return pixels_from_pil(opened)

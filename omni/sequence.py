@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from omni.media import read_audio, read_image
+from omni.media import content_of, read_audio, read_image
 from omni.modality import AUDIO, IMAGE, TEXT, Modality
 
 Role = Literal["system", "user", "assistant"]
@@ -59,12 +59,14 @@ class Image(_Turn):
     """A picture: ``pixels`` is uint8, height x width x 3 (RGB)."""
 
     pixels: UInt8[np.ndarray, "height width 3"]
+    file: bytes | None = field(default=None, repr=False, kw_only=True)
+    """Content of the file that they were decoded from, where there was one; shards keep it where they can."""
     modality = IMAGE
 
     @classmethod
-    def open(cls, path: Path | str) -> Image:
-        """Read a picture file of any common kind; a ``MediaError`` (a ``ValueError``) says what is wrong with it."""
-        return cls(read_image(path))
+    def open(cls, file: bytes | Path | str, *, role: Role | None = None, loss: bool = True) -> Image:
+        """Decode a picture file (path or content); a ``MediaError`` (a ``ValueError``) says what is wrong with it."""
+        return cls(read_image(file), file=content_of(file), role=role, loss=loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +76,14 @@ class Audio(_Turn):
     waveform: Float[np.ndarray, " W"]
     sample_rate: int
     codes: Int[np.ndarray, "F K"] | None = None
+    file: bytes | None = field(default=None, repr=False, kw_only=True)
+    """Content of the file that the waveform was decoded from, where there was one; shards keep it where they can."""
     modality = AUDIO
 
     @classmethod
-    def open(cls, path: Path | str) -> Audio:
-        """Read a sound file of any common kind; a ``MediaError`` (a ``ValueError``) says what is wrong with it."""
-        return cls(*read_audio(path))
+    def open(cls, file: bytes | Path | str) -> Audio:
+        """Decode a sound file (path or content); a ``MediaError`` (a ``ValueError``) says what is wrong with it."""
+        return cls(*read_audio(file), file=content_of(file))
 
     @property
     def seconds(self) -> float:

@@ -24,7 +24,6 @@ from omni.datamodules.importers.rows import (
 from omni.datamodules.quarantine import Quarantine
 from omni.datamodules.shards.damage import DocumentError
 from omni.datamodules.shards.fields import parse_json
-from omni.media import read_image
 from omni.sequence import Document, Image
 
 
@@ -48,7 +47,7 @@ def read_caption_tars(
     progress.expect(sum(tar.stat().st_size for tar in tars))
 
     def make(row: Row[Members], members: Members) -> Document:
-        image = Image(read_image(picture_in(members).read()))
+        image = Image.open(picture_in(members).read())
         return pairing.document(
             key_from(f"{key_prefix(row.file, source)}/{row.place}"), image, _caption(members, caption)
         )

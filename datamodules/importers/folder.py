@@ -13,11 +13,10 @@ from typing import Any
 
 from omni.datamodules.importers.pairs import Pairing
 from omni.datamodules.importers.pictures import is_picture
-from omni.datamodules.importers.rows import Progress, Row, documents_from, key_from, text_of
+from omni.datamodules.importers.rows import EVERYTHING, Progress, Row, Span, documents_from, key_from, text_of
 from omni.datamodules.quarantine import Quarantine
 from omni.datamodules.shards.damage import DocumentError
 from omni.datamodules.shards.fields import parse_json
-from omni.media import read_image
 from omni.sequence import Document, Image
 
 METADATA = ("metadata.jsonl", "metadata.csv")
@@ -27,7 +26,13 @@ Captioned = tuple[Path, Any]
 
 
 def read_folder(
-    source: Path, aside: Quarantine, progress: Progress, *, pairing: Pairing, caption: str = "text"
+    source: Path,
+    aside: Quarantine,
+    progress: Progress,
+    *,
+    pairing: Pairing,
+    caption: str = "text",
+    span: Span = EVERYTHING,
 ) -> Iterator[Document]:
     """Pictures with their captions. Keys are the pictures' paths below ``source``.
 
@@ -37,6 +42,7 @@ def read_folder(
         progress: is told the rows.
         pairing: how picture and caption become a document.
         caption: column of the metadata file that holds the caption.
+        span: rows that are read.
 
     Raises:
         ValueError: no such folder, no pictures there, or too many that can't be used.
@@ -47,8 +53,8 @@ def read_folder(
     pictures = sorted(path for path in source.rglob("*") if is_picture(path))
     if not pictures:
         raise ValueError(f"{source}: no pictures in this folder")
-    rows = _described(metadata, pictures, caption) if metadata else _with_texts(pictures)
-    progress.expect(len(pictures))
+    rows = list(_described(metadata, pictures, caption) if metadata else _with_texts(pictures))
+    progress.expect(len(rows))
 
     def make(row: Row[Captioned], content: Captioned) -> Document:
         path, text = content
@@ -56,9 +62,9 @@ def read_folder(
             raise DocumentError(f"{FILE_NAME} {path.name!r}: no such file in {path.parent}")
         words = text_of(text, "caption")
         key = key_from(path.relative_to(source).as_posix())
-        return pairing.document(key, Image(read_image(path)), words)
+        return pairing.document(key, Image.open(path), words)
 
-    yield from documents_from(rows, make, aside, progress)
+    yield from documents_from(span.of(rows), make, aside, progress)
 
 
 def _with_texts(pictures: list[Path]) -> Iterator[Row[Captioned]]:

@@ -23,7 +23,8 @@ def directions(medium: str) -> tuple[str, ...]:
 
 
 Reader = Callable[..., "Iterator[Document]"]
-"""``(source, aside, progress, **options)``, with ``pairing`` where the format is one of pairs, else ``name``."""
+"""``(source, aside, progress, **options)``, with ``pairing`` where the format is one of pairs, else ``name``; with
+``span`` where an import is cut between rows, not between files."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from omni.datamodules.importers.pairs import Pairing
-from omni.datamodules.importers.rows import Progress, Row, documents_from, key_from, text_of
+from omni.datamodules.importers.rows import EVERYTHING, Progress, Row, Span, documents_from, key_from, text_of
 from omni.datamodules.quarantine import Quarantine
 from omni.datamodules.shards.damage import DocumentError
-from omni.media import read_audio, read_image
 from omni.sequence import Audio, Document, Image, Text
 
 
@@ -54,6 +53,7 @@ def read_hf(
     audio: str | None = None,
     key: str | None = None,
     split: str | None = None,
+    span: Span = EVERYTHING,
 ) -> Iterator[Document]:
     """Rows of a data set: running text, a picture or a clip alone, or a pair with its text.
 
@@ -65,6 +65,7 @@ def read_hf(
         text, image, audio: columns; a document has its text, its picture or clip, or both.
         key: column of ids; rows are numbered without it.
         split: of a folder with several.
+        span: rows that are read.
 
     Raises:
         ValueError: no ``datasets``, no such folder, split or column, or too many rows that can't be used.
@@ -77,6 +78,7 @@ def read_hf(
     if text and media:
         pairing.check("image" if image else "audio")
     progress.expect(len(data))
+    read = range(len(data))[span.start : span.stop]
 
     def make(row: Row[dict[str, Any]], fields: dict[str, Any]) -> Document:
         name = key_from(str(fields[key])) if key else row.place
@@ -84,13 +86,14 @@ def read_hf(
             assert text is not None, columns
             return Document((Text(text_of(fields[text], "text")),), key=name, source=pairing.source)
         content = _content(fields[media], media, source)
-        segment = Image(read_image(content)) if image else Audio(*read_audio(content))
+        segment = Image.open(content) if image else Audio.open(content)
         if text is None:
             return Document((segment,), key=name, source=pairing.source)
         return pairing.document(name, segment, text_of(fields[text], "text"))
 
     rows = (
-        Row(source, f"{number:08d}", dict(fields)) for number, fields in enumerate(_undecoded(data, media))
+        Row(source, f"{number:08d}", dict(fields))
+        for number, fields in zip(read, _undecoded(data.select(read), media), strict=True)
     )
     yield from documents_from(rows, make, aside, progress)
 

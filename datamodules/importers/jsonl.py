@@ -20,7 +20,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omni.datamodules.importers.rows import Progress, Row, documents_from, json_lines, key_from, text_of
+from omni.datamodules.importers.rows import (
+    EVERYTHING,
+    Progress,
+    Row,
+    Span,
+    documents_from,
+    json_lines,
+    key_from,
+    text_of,
+)
 from omni.datamodules.quarantine import Quarantine
 from omni.datamodules.shards.damage import DocumentError
 from omni.datamodules.shards.format import FIELDS, VERSION, document_from
@@ -30,7 +39,9 @@ from omni.modality import MODALITIES
 from omni.sequence import Document, Text
 
 
-def read_jsonl(source: Path, aside: Quarantine, progress: Progress, *, name: str) -> Iterator[Document]:
+def read_jsonl(
+    source: Path, aside: Quarantine, progress: Progress, *, name: str, span: Span = EVERYTHING
+) -> Iterator[Document]:
     """The documents of a JSONL file, in order.
 
     Args:
@@ -38,13 +49,15 @@ def read_jsonl(source: Path, aside: Quarantine, progress: Progress, *, name: str
         aside: takes the lines that can't be used; its limit is checked at the end.
         progress: is told the bytes of each line.
         name: source of the lines that name none.
+        span: lines that are read.
 
     Raises:
         ValueError: no such file, or too many bad lines.
     """
     if not source.is_file():
         raise ValueError(f"{source}: no such file; expected a JSONL file, one document a line")
-    yield from documents_from(json_lines([source], progress), partial(_document, name=name), aside, progress)
+    lines = json_lines([source], progress, span)
+    yield from documents_from(lines, partial(_document, name=name), aside, progress)
 
 
 def _document(row: Row[dict[str, Any]], line: dict[str, Any], name: str) -> Document:

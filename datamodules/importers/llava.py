@@ -11,13 +11,24 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from omni.datamodules.importers.rows import Progress, Row, documents_from, json_lines, key_from, unicode_text
+from omni.datamodules.importers.rows import (
+    EVERYTHING,
+    Progress,
+    Row,
+    Span,
+    documents_from,
+    json_lines,
+    key_from,
+    unicode_text,
+)
 from omni.datamodules.quarantine import Quarantine
 from omni.datamodules.shards.damage import DocumentError
-from omni.media import MediaError, read_image
+from omni.media import MediaError
 from omni.sequence import Document, Image, Role, Segment, Text
 
 PLACE = "<image>"
@@ -25,7 +36,13 @@ SPEAKERS: dict[str, Role] = {"system": "system", "human": "user", "gpt": "assist
 
 
 def read_llava(
-    source: Path, aside: Quarantine, progress: Progress, *, name: str, images: Path | None = None
+    source: Path,
+    aside: Quarantine,
+    progress: Progress,
+    *,
+    name: str,
+    images: Path | None = None,
+    span: Span = EVERYTHING,
 ) -> Iterator[Document]:
     """Conversations with roles; the assistant's turns are learned, its pictures too.
 
@@ -38,6 +55,7 @@ def read_llava(
         progress: is told the conversations (JSON) or the bytes of their lines (JSONL).
         name: source of the documents.
         images: folder that the paths of the pictures start from; by default that of ``source``.
+        span: conversations that are read; of those before them the ids are, since an id may come again.
 
     Raises:
         ValueError: no such file, no JSON list, or too many conversations that can't be used.
@@ -45,20 +63,30 @@ def read_llava(
     if not source.is_file():
         raise ValueError(f"{source}: no such file; expected a JSON list of conversations, or JSONL")
     folder = images if images is not None else source.parent
-    rows = json_lines([source], progress) if source.suffix == ".jsonl" else _json_rows(source, progress)
+    lines = source.suffix == ".jsonl"
+    rows = iter(json_lines([source], progress) if lines else _json_rows(source, progress))
     seen: Counter[str] = Counter()
 
     def make(row: Row[dict[str, Any]], talk: dict[str, Any]) -> Document:
-        key = key_from(str(talk.get("id", f"{int(row.place):08d}")))
+        key = _id(row, talk)
         seen[key] += 1
         if seen[key] > 1:
             key = f"{key}-{seen[key]}"
         return Document(tuple(_segments(talk, folder)), key=key, source=name)
 
-    yield from documents_from(rows, make, aside, progress)
+    for row in islice(rows, span.start):
+        if isinstance(row.content, dict):
+            with suppress(DocumentError):
+                seen[_id(row, row.content)] += 1
+    rest = islice(rows, None if span.stop is None else span.stop - span.start)
+    yield from documents_from(rest, make, aside, progress)
 
 
-def _json_rows(source: Path, progress: Progress) -> Iterator[Row[dict[str, Any]]]:
+def _id(row: Row[dict[str, Any]], talk: dict[str, Any]) -> str:
+    return key_from(str(talk.get("id", f"{int(row.place):08d}")))
+
+
+def _json_rows(source: Path, progress: Progress) -> list[Row[dict[str, Any]]]:
     try:
         talks = json.loads(source.read_bytes())
     except ValueError as error:
@@ -66,11 +94,14 @@ def _json_rows(source: Path, progress: Progress) -> Iterator[Row[dict[str, Any]]
     if not isinstance(talks, list):
         raise ValueError(f"{source}: expected a JSON list of conversations, got {type(talks).__name__}")
     progress.expect(len(talks))
-    for number, talk in enumerate(talks, start=1):
-        good = isinstance(talk, dict)
-        yield Row(
-            source, str(number), talk if good else DocumentError(f"expected an object, got {talk!r:.60}")
+    return [
+        Row(
+            source,
+            str(number),
+            talk if isinstance(talk, dict) else DocumentError(f"expected an object, got {talk!r:.60}"),
         )
+        for number, talk in enumerate(talks, start=1)
+    ]
 
 
 def _segments(talk: dict[str, Any], folder: Path) -> list[Segment]:
@@ -98,7 +129,7 @@ def _turn(turn: Any, where: str, pictures: list[Path]) -> Iterator[Segment]:
     pieces = unicode_text(turn.get("value"), f"{where}.value").split(PLACE)
     for number, piece in enumerate(pieces):
         if number:
-            yield Image(read_image(pictures.pop(0)), role=role, loss=loss)
+            yield Image.open(pictures.pop(0), role=role, loss=loss)
         text = piece.removeprefix("\n") if number else piece
         text = text.removesuffix("\n") if number < len(pieces) - 1 else text
         if text.strip() or len(pieces) == 1:

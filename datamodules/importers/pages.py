@@ -8,7 +8,7 @@ from typing import Any, Literal
 from omni.datamodules.importers.rows import Row, unicode_text
 from omni.datamodules.quarantine import Quarantine
 from omni.datamodules.shards.damage import DocumentError
-from omni.media import MediaError, read_image
+from omni.media import MediaError
 from omni.sequence import Document, Image, Segment, Text
 
 MissingPictures = Literal["page", "picture"]
@@ -39,7 +39,7 @@ def page_document(
         if callable(part):
             number += 1
             try:
-                segments.append(Image(read_image(part())))
+                segments.append(Image.open(part()))
             except (DocumentError, MediaError) as error:
                 if missing == "page":
                     raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -17,6 +18,7 @@ from omni.sequence import Document
 SET_ASIDE_FILE = "not_imported.jsonl"
 
 Content = TypeVar("Content")
+Item = TypeVar("Item")
 
 
 @runtime_checkable
@@ -28,6 +30,27 @@ class Progress(Protocol):
 
     def advance(self, steps: int) -> None:
         """So many more are done."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Neighbouring rows of a source, where a task reads no others."""
+
+    start: int = 0
+    """The first row, counted from 0."""
+    stop: int | None = None
+    """The row behind the last; ``None`` for all to the end."""
+    byte: int = 0
+    """Of a file with a row in each line: where the first one begins."""
+    line: int = 1
+    """Its number."""
+
+    def of(self, rows: Iterable[Item]) -> Iterator[Item]:
+        """These of all rows."""
+        return islice(rows, self.start, self.stop)
+
+
+EVERYTHING = Span()
 
 
 @dataclass(frozen=True)
@@ -120,16 +143,40 @@ def key_prefix(file: Path, source: Path) -> str:
     return (file.relative_to(source) if file != source else Path(file.name)).with_suffix("").as_posix()
 
 
-def json_lines(files: list[Path], progress: Progress) -> Iterator[Row[dict[str, Any]]]:
-    """The JSON objects of JSONL files, a row each, placed by their line numbers; blank lines are passed over."""
+def json_lines(
+    files: list[Path], progress: Progress, span: Span = EVERYTHING
+) -> Iterator[Row[dict[str, Any]]]:
+    """The JSON objects of JSONL files, a row each, placed by their line numbers; blank lines are passed over.
+
+    A ``span`` is one of a single file, as ``line_spans`` gives it.
+    """
     progress.expect(sum(file.stat().st_size for file in files))
+    left = None if span.stop is None else span.stop - span.start
     for path in files:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+            file.seek(span.byte)
+            for number, line in enumerate(file, start=span.line):
+                if left == 0:
+                    return
                 if not line.strip():
                     progress.advance(len(line))
                     continue
+                left = None if left is None else left - 1
                 yield Row(path, str(number), _object(line), len(line))
+
+
+def line_spans(file: Path, size: int) -> list[Span]:
+    """The lines of a file that aren't blank, ``size`` at a time."""
+    spans: list[Span] = []
+    rows = byte = 0
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                if rows % size == 0:
+                    spans.append(Span(rows, rows + size, byte, number))
+                rows += 1
+            byte += len(line)
+    return spans
 
 
 def _object(line: bytes) -> dict[str, Any] | DocumentError:

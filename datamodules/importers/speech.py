@@ -22,10 +22,18 @@ from pathlib import Path
 from omni.datamodules.demo.recorded import PATTERN
 from omni.datamodules.demo.speech import DIGIT_WORDS
 from omni.datamodules.importers.pairs import Pairing
-from omni.datamodules.importers.rows import Progress, Row, documents_from, files_in, key_from, text_of
+from omni.datamodules.importers.rows import (
+    EVERYTHING,
+    Progress,
+    Row,
+    Span,
+    documents_from,
+    files_in,
+    key_from,
+    text_of,
+)
 from omni.datamodules.quarantine import Quarantine
 from omni.datamodules.shards.damage import DocumentError
-from omni.media import read_audio
 from omni.sequence import Audio, Document
 
 _DIGIT = re.compile(r"([0-9])_.+_[0-9]+", re.ASCII)
@@ -41,7 +49,13 @@ class Spoken:
 
 
 def read_librispeech(
-    source: Path, aside: Quarantine, progress: Progress, *, pairing: Pairing, lowercase: bool = False
+    source: Path,
+    aside: Quarantine,
+    progress: Progress,
+    *,
+    pairing: Pairing,
+    lowercase: bool = False,
+    span: Span = EVERYTHING,
 ) -> Iterator[Document]:
     """Utterances of LibriSpeech; keys are their ids, ``SPEAKER-CHAPTER-UTTERANCE``.
 
@@ -51,6 +65,7 @@ def read_librispeech(
         progress: is told the utterances.
         pairing: how clip and words become a document.
         lowercase: write the words in small letters; the data set has capitals only.
+        span: utterances that are read.
 
     Raises:
         ValueError: no transcripts there, or too many utterances that can't be used.
@@ -58,7 +73,7 @@ def read_librispeech(
     transcripts = sorted(source.rglob("*.trans.txt"))
     if not transcripts:
         raise ValueError(f"{source}: no *.trans.txt in this folder; expected SPEAKER/CHAPTER/ of LibriSpeech")
-    yield from _documents(_librispeech(transcripts, lowercase), pairing, aside, progress)
+    yield from _documents(_librispeech(transcripts, lowercase), pairing, aside, progress, span)
 
 
 def _librispeech(transcripts: list[Path], lowercase: bool) -> Iterator[Row[Spoken]]:
@@ -74,7 +89,7 @@ def _librispeech(transcripts: list[Path], lowercase: bool) -> Iterator[Row[Spoke
 
 
 def read_common_voice(
-    source: Path, aside: Quarantine, progress: Progress, *, pairing: Pairing
+    source: Path, aside: Quarantine, progress: Progress, *, pairing: Pairing, span: Span = EVERYTHING
 ) -> Iterator[Document]:
     """Clips of Common Voice; keys are their file names without suffix.
 
@@ -83,6 +98,7 @@ def read_common_voice(
         aside: takes rows without sentence or clip, and damaged clips.
         progress: is told the rows.
         pairing: how clip and sentence become a document.
+        span: rows that are read.
 
     Raises:
         ValueError: no such file, other columns, or too many rows that can't be used.
@@ -91,7 +107,7 @@ def read_common_voice(
         raise ValueError(
             f"{source}: no such file; expected a table such as train.tsv beside the folder clips"
         )
-    yield from _documents(_common_voice(source), pairing, aside, progress)
+    yield from _documents(_common_voice(source), pairing, aside, progress, span)
 
 
 def _common_voice(source: Path) -> Iterator[Row[Spoken]]:
@@ -108,7 +124,7 @@ def _common_voice(source: Path) -> Iterator[Row[Spoken]]:
 
 
 def read_ljspeech(
-    source: Path, aside: Quarantine, progress: Progress, *, pairing: Pairing
+    source: Path, aside: Quarantine, progress: Progress, *, pairing: Pairing, span: Span = EVERYTHING
 ) -> Iterator[Document]:
     """Clips of LJ Speech with their words written out; keys are the ids.
 
@@ -117,13 +133,14 @@ def read_ljspeech(
         aside: takes lines without words or clip, and damaged clips.
         progress: is told the lines.
         pairing: how clip and words become a document.
+        span: lines that are read.
 
     Raises:
         ValueError: no ``metadata.csv`` there, or too many lines that can't be used.
     """
     if not (source / "metadata.csv").is_file():
         raise ValueError(f"{source}: no metadata.csv in this folder; expected it beside the folder wavs")
-    yield from _documents(_ljspeech(source), pairing, aside, progress)
+    yield from _documents(_ljspeech(source), pairing, aside, progress, span)
 
 
 def _ljspeech(source: Path) -> Iterator[Row[Spoken]]:
@@ -166,7 +183,11 @@ def _digit(path: Path) -> Row[Spoken]:
 
 
 def _documents(
-    rows: Iterable[Row[Spoken]], pairing: Pairing, aside: Quarantine, progress: Progress
+    rows: Iterable[Row[Spoken]],
+    pairing: Pairing,
+    aside: Quarantine,
+    progress: Progress,
+    span: Span = EVERYTHING,
 ) -> Iterator[Document]:
     listed = list(rows)  # paths and words only
     progress.expect(len(listed))
@@ -175,10 +196,10 @@ def _documents(
         words = text_of(spoken.words, "text")
         if not spoken.path.is_file():
             raise DocumentError(f"clip {spoken.path.name!r}: no such file in {spoken.path.parent}")
-        audio = Audio(*read_audio(spoken.path))
+        audio = Audio.open(spoken.path)
         return pairing.document(key_from(spoken.path.stem), audio, words, spoken.label)
 
-    yield from documents_from(listed, make, aside, progress)
+    yield from documents_from(span.of(listed), make, aside, progress)
 
 
 def _lines(file: Path) -> Iterator[tuple[str, str]]:

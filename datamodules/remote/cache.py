@@ -108,6 +108,10 @@ class ShardCache:
                 known.version if file.version is None else file.version,
             )
 
+    def expect_nothing(self) -> None:
+        """Take files as the store has them now, whatever ``dataset.json`` says of their size and content."""
+        self.files = {name: RemoteFile(version=file.version) for name, file in self.files.items()}
+
     def fetch_indexes(self) -> Path:
         """Bring ``dataset.json``, where there is one, and the index of every shard; returns their folder.
 

@@ -18,7 +18,8 @@ from omni.datamodules.shards.check_document import check_document
 from omni.datamodules.shards.damage import Damage, DocumentError
 from omni.datamodules.shards.keys import key_hashes, keys_in_two_shards
 from omni.datamodules.shards.pool import Workers, run_each
-from omni.datamodules.shards.scan import Member, group_members, headers_hash, read_members, shards_in
+from omni.datamodules.shards.scan import Member, group_members, headers_hash, read_members
+from omni.datamodules.shards.shard_folder import ShardAt, open_folder
 from omni.datamodules.shards.shard_index import ShardIndex, how_to_index, index_path, open_index
 from omni.datamodules.shards.tar_files import TarFiles, read_pieces
 from omni.datamodules.shards.tasks import Failed
@@ -62,31 +63,42 @@ class Check(ShardCheck):
 
 
 def check_shards(
-    folder: Path, decode: bool = False, workers: Workers = 1, report: Callable[[], None] = lambda: None
+    folder: Path | str, decode: bool = False, workers: Workers = 1, report: Callable[[], None] = lambda: None
 ) -> Check:
-    """Read every document of the folder; ``report`` is called after each shard.
+    """Read every document of the folder, a path or URL; ``report`` is called after each shard.
 
     Compared are: tar and index, member headers, crc of each member, the JSON's fields, the files that it names,
     and keys over all shards; with ``decode`` also what pictures, clips and codes decode to.
 
     Raises:
         DocumentError: no shards there.
+        RemoteError: the URL can't be listed, or an index can't be had.
     """
     check = Check()
+    places = open_folder(folder).places(as_stored=True)
     found: list[ShardCheck] = []
-    for outcome in run_each(partial(check_shard, decode=decode), shards_in(folder), workers):
+    for outcome in run_each(partial(_check_at, decode=decode), places, workers):
         shard = _unchecked(outcome) if isinstance(outcome, Failed) else outcome
         check.add(shard)
         if shard.index is not None:
             found.append(shard)
         report()
-    check.damaged += keys_in_two_shards(
+    doubled = keys_in_two_shards(
         [shard.index for shard in found if shard.index], [shard.keys for shard in found]
     )
+    by_name = {place.path.name: place for place in places}
+    check.damaged += [by_name[Path(damage.shard).name].named(damage) for damage in doubled]
     return check
 
 
-def _unchecked(failed: Failed[Path]) -> ShardCheck:
+def _check_at(place: ShardAt, decode: bool) -> ShardCheck:
+    with place.here() as shard:
+        found = check_shard(shard, decode)
+    found.damaged = [place.named(damage) for damage in found.damaged]
+    return found
+
+
+def _unchecked(failed: Failed[ShardAt]) -> ShardCheck:
     return ShardCheck(damaged=[Damage(str(failed.item), None, None, "tar", f"{failed}; not checked")])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from omni.datamodules.shards.format import (
 from omni.datamodules.shards.parallel import Written, write_shards_parallel
 from omni.datamodules.shards.pool import Workers
 from omni.datamodules.shards.reader import ShardReader, read_members
+from omni.datamodules.shards.shard_folder import ShardAt
 from omni.datamodules.shards.shard_index import read_index
 from omni.datamodules.shards.tar_files import TarFiles
 from omni.datamodules.shards.writer import Members
@@ -65,7 +66,7 @@ class _Opened:
 class TokenizedShard:
     """Makes the documents of a shard with the codes of their clips; ``Damage`` for those that can't be used."""
 
-    shard: Path
+    place: ShardAt
     tokenizers: Path
     codec: str
     """Fingerprint of the codec in ``tokenizers``."""
@@ -77,22 +78,24 @@ class TokenizedShard:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # as encoding in training does: sums, and so the codes, depend on the number
         try:
-            yield from self._documents(_encoder(self.tokenizers, self.codec, self.device, self.batch))
+            encoder = _encoder(self.tokenizers, self.codec, self.device, self.batch)
+            with self.place.here() as shard:
+                yield from self._documents(shard, encoder)
         finally:
             torch.set_num_threads(threads)
 
-    def _documents(self, encoder: BatchEncoder) -> Iterator[Members | Damage]:
-        index, files = read_index(self.shard), TarFiles()
+    def _documents(self, shard: Path, encoder: BatchEncoder) -> Iterator[Members | Damage]:
+        index, files = read_index(shard), TarFiles()
         waiting: list[_Opened | Damage] = []
         clips = 0
         for row in range(len(index)):
             key = index.key(row)
             try:
-                opened = _open(self.shard, key, read_members(files, index, row), self.codec)
+                opened = _open(shard, key, read_members(files, index, row), self.codec)
                 clips += len(opened.clips)
                 waiting.append(opened)
             except DocumentError as error:
-                waiting.append(Damage.of(str(self.shard), key, error))
+                waiting.append(self.place.named(Damage.of(str(shard), key, error)))
             if clips >= self.batch * WAITING_BATCHES or len(waiting) >= self.batch * WAITING_BATCHES:
                 yield from _encoded(waiting, encoder)
                 waiting, clips = [], 0
@@ -140,7 +143,7 @@ def _encoded(waiting: list[_Opened | Damage], encoder: BatchEncoder) -> Iterator
 
 
 def tokenize_shards(
-    folder: Path,
+    folder: Path | str,
     out: Path,
     tokenizers: Path,
     *,
@@ -155,7 +158,7 @@ def tokenize_shards(
     The new shards are measured with the tokenizers, so that training can start at once.
 
     Args:
-        folder: shards with their indexes.
+        folder: shards with their indexes; a path or URL.
         out: another folder.
         tokenizers: folder of the tokenizers, whose audio codec encodes.
         device: where the codec runs.
@@ -173,8 +176,8 @@ def tokenize_shards(
     codec = BatchEncoder(Tokenizers.load(tokenizers).audio, device, batch).fingerprint
     aside = Quarantine(out, max_damaged, "--max-damaged", NOT_TOKENIZED_FILE, warn=False)
     parts = [
-        TokenizedShard(index.shard.resolve(), tokenizers.resolve(), codec, device, batch)
-        for index in reader.indexes
+        TokenizedShard(replace(place, path=place.path.resolve()), tokenizers.resolve(), codec, device, batch)
+        for place in reader.source.places()
     ]
     identity = f"{reader.fingerprint} with codes of {codec} from {device.split(':')[0]}"
     return write_shards_parallel(

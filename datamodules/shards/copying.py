@@ -21,6 +21,7 @@ from omni.datamodules.shards.keys import key_hashes, keys_in_two_shards
 from omni.datamodules.shards.parallel import Written, write_shards_parallel
 from omni.datamodules.shards.pool import Workers
 from omni.datamodules.shards.reader import ShardReader
+from omni.datamodules.shards.shard_folder import is_url
 from omni.datamodules.shards.writer import PER_SHARD, Members
 from omni.datamodules.stream.permutation import key_of, permuted
 
@@ -33,7 +34,7 @@ HOW_TO_CLEAN = (
 class Folders:
     """The documents of several folders, numbered one behind another."""
 
-    def __init__(self, folders: Seq[Path], number_keys: bool) -> None:
+    def __init__(self, folders: Seq[Path | str], number_keys: bool) -> None:
         """``number_keys`` puts the folder's number before each key: ``1/KEY``.
 
         Raises:
@@ -83,7 +84,7 @@ class Folders:
 class _Part:
     """The documents of one new shard."""
 
-    folders: tuple[Path, ...]
+    folders: tuple[Path | str, ...]
     number_keys: bool
     fingerprint: str
     start: int
@@ -99,7 +100,7 @@ class _Part:
 
 
 def copy_shards(
-    folders: Seq[Path],
+    folders: Seq[Path | str],
     out: Path,
     *,
     seed: int | None = None,
@@ -112,7 +113,7 @@ def copy_shards(
     """Write the documents of ``folders`` to ``out``, in their order or shuffled; resumable.
 
     Args:
-        folders: shards with their indexes.
+        folders: shards with their indexes; paths or URLs.
         out: another folder.
         seed: of the shuffle; the same seed and documents give the same shards. ``None`` keeps the order.
         per_shard: documents of a new shard.
@@ -131,7 +132,7 @@ def copy_shards(
     source.check_keys()
     parts = [
         _Part(
-            tuple(folder.resolve() for folder in folders),
+            tuple(folder if is_url(folder) else Path(folder).resolve() for folder in folders),
             number_keys,
             source.fingerprint,
             start,
@@ -147,20 +148,20 @@ def copy_shards(
     return write_shards_parallel(parts, out, identity, workers, report=report, tokenizers=tokenizers)
 
 
-def shards_of_copy(folders: Seq[Path], per_shard: int) -> int:
+def shards_of_copy(folders: Seq[Path | str], per_shard: int) -> int:
     """How many shards ``copy_shards`` writes."""
     return -(-sum(len(ShardReader(folder)) for folder in folders) // max(1, per_shard))
 
 
-def refuse_same(folders: Seq[Path], out: Path) -> None:
+def refuse_same(folders: Seq[Path | str], out: Path) -> None:
     """Raise ``ValueError`` where the new shards would replace those that they are made of."""
     for folder in folders:
-        if folder.resolve() == out.resolve():
+        if not is_url(folder) and Path(folder).resolve() == out.resolve():
             raise ValueError(f"{out}: SRC and OUT are the same folder; the new shards need another")
 
 
 @lru_cache(maxsize=1)
-def _opened(folders: tuple[Path, ...], number_keys: bool, fingerprint: str) -> Folders:
+def _opened(folders: tuple[Path | str, ...], number_keys: bool, fingerprint: str) -> Folders:
     """Opened once in each process."""
     source = Folders(folders, number_keys)
     if source.fingerprint != fingerprint:

@@ -27,7 +27,8 @@ from jaxtyping import Int
 
 from omni.datamodules.shards.damage import DocumentError, Kind
 from omni.datamodules.shards.fields import check_declared, got, parse_json, short, string_field, turn_fields
-from omni.media import Canvas, MediaError, encode_flac, encode_png, read_audio, read_image
+from omni.datamodules.shards.stored_media import picture_file, sound_file
+from omni.media import Canvas, MediaError, content_of, read_audio, read_image
 from omni.modality import AUDIO, IMAGE, TEXT, Modality, modality_named
 from omni.sequence import Audio, Document, Image, Segment, Text
 from omni.tokenizers.audio.arrays import npy_array, npy_bytes
@@ -72,16 +73,17 @@ def to_members(document: Document, codec: str | None = None) -> dict[str, bytes]
     segments = []
     for number, segment in enumerate(document.segments):
         entry: dict[str, Any] = {"type": segment.modality.name}
-        suffix = f"{number}.{segment.modality.media_suffix}"
         try:
             if isinstance(segment, Text):
                 entry["text"] = segment.text
             elif isinstance(segment, Image):
-                members[suffix] = encode_png(segment.pixels)
-                entry |= {"file": suffix, **image_size(segment)}
+                suffix, content = picture_file(segment)
+                members[f"{number}.{suffix}"] = content
+                entry |= {"file": f"{number}.{suffix}", **image_size(segment)}
             else:
-                members[suffix] = encode_flac(segment.waveform, segment.sample_rate)
-                entry |= {"file": suffix, **audio_size(segment)}
+                suffix, content = sound_file(segment)
+                members[f"{number}.{suffix}"] = content
+                entry |= {"file": f"{number}.{suffix}", **audio_size(segment)}
                 if codec is not None and segment.codes is not None:
                     name = f"{number}.{CODES_SUFFIX}"
                     members[name] = codes_file(segment.codes)
@@ -216,15 +218,18 @@ def segment_from(
         return Text(string_field(entry, "text", f"{where}."), role=role, loss=loss)
     name = string_field(entry, "file", f"{where}.")
     try:
+        file = media(name)
         if modality is IMAGE:
-            image = Image(read_image(media(name), canvas), role=role, loss=loss)
+            image = Image(read_image(file, canvas), file=content_of(file), role=role, loss=loss)
             check_declared(entry, image_size(image), where, name)
             return image
         assert modality is AUDIO, modality
-        waveform_W, rate = read_audio(media(name))
+        waveform_W, rate = read_audio(file)
+        content = content_of(file)
     except MediaError as error:
         raise media_error(f"{where}.file", name, error) from error
-    audio = Audio(waveform_W, rate, stored_codes(entry, where, media, codec), role=role, loss=loss)
+    codes_FK = stored_codes(entry, where, media, codec)
+    audio = Audio(waveform_W, rate, codes_FK, file=content, role=role, loss=loss)
     check_declared(entry, audio_size(audio), where, name)
     return audio
 

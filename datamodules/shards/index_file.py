@@ -194,6 +194,31 @@ def map_index(path: Path, head: Head) -> Arrays:
     return Arrays(parts, documents, positions, targets, starts, spans, keys, *names)
 
 
+def read_lengths(
+    path: Path, head: Head, start: int, stop: int
+) -> tuple[Int32[np.ndarray, "documents M"], Int32[np.ndarray, "documents M"]]:
+    """Positions and targets of some documents that were measured, read and not mapped.
+
+    A table of all documents is made once, at the start of a run; pages of a map would stay in its memory after.
+
+    Raises:
+        IndexFileError: the file is not the one that ``head`` was read from.
+    """
+    width = 4 * len(MODALITIES)
+    at = HEADER.itemsize + head.parts * PART.itemsize + (head.documents + 1) * DOCUMENT.itemsize
+    found = []
+    with path.open("rb") as file:
+        if file.read(HEADER.itemsize) != head.raw:
+            raise IndexFileError("the index was written anew while it was in use")
+        for column in range(2):
+            file.seek(at + (column * head.measured + start) * width)
+            content = file.read((stop - start) * width)
+            if len(content) != (stop - start) * width:
+                raise IndexFileError(f"it ends before the lengths of document {stop}")
+            found.append(np.frombuffer(content, "<i4").reshape(-1, len(MODALITIES)))
+    return found[0], found[1]
+
+
 def verify(arrays: Arrays, head: Head) -> None:
     """Compare all arrays with the hashes in the header; reads the whole index.
 

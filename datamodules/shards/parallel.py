@@ -7,7 +7,6 @@ The documents come as one *factory* per shard: a picklable function without argu
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import asdict, dataclass, field
@@ -19,9 +18,10 @@ from omni.datamodules.shards.dataset import documents_by_source
 from omni.datamodules.shards.index import write_index, write_whole
 from omni.datamodules.shards.keys import key_hashes, keys_in_two_shards
 from omni.datamodules.shards.pool import FailedItemsError, Workers, run_each
+from omni.datamodules.shards.publish import finish_publishing, is_publishing, publish
 from omni.datamodules.shards.shard_index import index_path, read_index
 from omni.datamodules.shards.tasks import Failed
-from omni.datamodules.shards.writer import Storable, begin_writing, publish, write_tars
+from omni.datamodules.shards.writer import Storable, begin_writing, write_tars
 from omni.layout import Layout
 from omni.tokenizers.bundle import Tokenizers
 
@@ -99,8 +99,12 @@ def write_shards_parallel(
         layout_of_folder(tokenizers)  # an error before any work
     writing = begin_writing(folder, identity)
     jobs = [_Job(factory, writing / f"{n:06d}.tar", codec, tokenizers) for n, factory in enumerate(factories)]
+    if is_publishing(folder, identity):
+        report(len(jobs))
+        left_out = _left_out(jobs)
+        return Written(finish_publishing(folder), left_out)
     _run([job for job in jobs if not job.done], len(jobs), folder, workers, report)
-    left_out = [Damage(**one) for job in jobs for one in json.loads(job.note.read_text())]
+    left_out = _left_out(jobs)
     indexes = [index for job in jobs if len(index := read_index(job.tar))]
     accept(Written(documents_by_source(indexes), left_out))
     if not indexes:
@@ -111,9 +115,11 @@ def write_shards_parallel(
             f"document key {doubled[0].key!r} comes twice; keys must be unique: make them so, delete {writing} "
             f"and start again"
         )
-    by_source = publish([index.shard for index in indexes], folder)
-    shutil.rmtree(writing)
-    return Written(by_source, left_out)
+    return Written(publish([index.shard for index in indexes], folder, identity), left_out)
+
+
+def _left_out(jobs: list[_Job]) -> list[Damage]:
+    return [Damage(**one) for job in jobs for one in json.loads(job.note.read_text())]
 
 
 def _run(

@@ -15,7 +15,6 @@ from collections.abc import Sequence as Seq
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from omni.datamodules.shards.tasks import TRIES, Cluster, Failed, attempt
@@ -35,9 +34,9 @@ class FailedItemsError(ValueError):
     """Some items could not be done; all others are."""
 
 
-def workers_for(shards: Iterable[Path]) -> int:
-    """How many processes to use where the user gave no number: one a core, or 1 for little data."""
-    return os.cpu_count() or 1 if sum(shard.stat().st_size for shard in shards) >= PARALLEL_FROM else 1
+def workers_for(sizes: Iterable[int]) -> int:
+    """How many processes to use for shards of so many bytes where the user gave no number: one a core, or 1."""
+    return os.cpu_count() or 1 if sum(sizes) >= PARALLEL_FROM else 1
 
 
 def run_over(function: Callable[[Item], Result], items: Seq[Item], workers: Workers) -> Iterator[Result]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from omni.datamodules.remote.cache import ShardCache
@@ -10,9 +13,46 @@ from omni.datamodules.remote.errors import without_secrets
 from omni.datamodules.remote.folder import RemoteFile
 from omni.datamodules.remote.lease import Lease
 from omni.datamodules.remote.remote_config import RemoteConfig
-from omni.datamodules.shards.damage import DocumentError
+from omni.datamodules.shards.damage import Damage, DocumentError
 from omni.datamodules.shards.scan import shards_in
 from omni.datamodules.shards.shard_index import ShardIndex, index_path, open_index, read_index
+
+
+@dataclass(frozen=True)
+class ShardAt:
+    """A shard by its place: small enough to go to another process with every task, which opens it there."""
+
+    path: Path
+    """On the local disk, where it is or comes to lie."""
+    url: str | None = None
+    """Of its folder; ``None`` for a local one."""
+    as_stored: bool = False
+    """Take it as its store has it, even where it is not what ``dataset.json`` says: a check says what is wrong."""
+
+    def __str__(self) -> str:
+        """Path or URL, for messages."""
+        return str(self.path) if self.url is None else f"{_said(self.url)}/{self.path.name}"
+
+    @contextmanager
+    def here(self) -> Iterator[Path]:
+        """The shard on the local disk with its index beside it, until the context ends.
+
+        Raises:
+            RemoteError: one of them can't be had.
+        """
+        if self.url is None:
+            yield self.path
+            return
+        cache = _cache(self.url, self.as_stored)
+        with cache.lease(index_path(self.path).name), cache.lease(self.path.name) as path:
+            yield path
+
+    def named(self, damage: Damage) -> Damage:
+        """The damage of a shard that is ``here``, told by the place that the user knows."""
+        if self.url is None:
+            return damage
+        folder = str(Path(damage.shard).parent)
+        return replace(damage, shard=str(self), error=damage.error.replace(folder, _said(self.url)))
 
 
 @dataclass(frozen=True)
@@ -27,6 +67,17 @@ class ShardFolder:
     """In order."""
     cache: ShardCache | None = None
     """``None`` for a local folder."""
+
+    def places(self, as_stored: bool = False) -> list[ShardAt]:
+        """The shards, for other processes; see ``ShardAt`` for ``as_stored``."""
+        url = None if self.cache is None else self.cache.remote.url
+        return [ShardAt(shard, url, as_stored) for shard in self.shards]
+
+    def sizes(self) -> list[int]:
+        """Bytes of each shard; 0 where a store doesn't say."""
+        if self.cache is None:
+            return [shard.stat().st_size for shard in self.shards]
+        return [self.cache.files[shard.name].size or 0 for shard in self.shards]
 
     def name_of(self, shard: Path) -> str:
         """Path or URL of a shard, for messages."""
@@ -94,8 +145,20 @@ def open_folder(folder: Path | str, remote: RemoteConfig | None = None) -> Shard
     if cache.in_place:
         return ShardFolder(str(cache.folder), cache.folder, shards_in(cache.folder))
     path = cache.fetch_indexes()
-    where = without_secrets(str(folder).rstrip("/"))
-    return ShardFolder(where, path, [path / name for name in cache.shards], cache)
+    return ShardFolder(_said(str(folder)), path, [path / name for name in cache.shards], cache)
+
+
+@lru_cache(maxsize=2)
+def _cache(url: str, as_stored: bool) -> ShardCache:
+    """Opened once in each process."""
+    cache = RemoteConfig().open(url)
+    if as_stored:
+        cache.expect_nothing()
+    return cache
+
+
+def _said(url: str) -> str:
+    return without_secrets(url.rstrip("/"))
 
 
 def is_url(folder: Path | str) -> bool:

@@ -24,6 +24,7 @@ from omni.datamodules.shards.index_file import (
     IndexFileError,
     map_index,
     parse_head,
+    read_lengths,
     verify,
 )
 from omni.datamodules.shards.scan import Entry
@@ -89,6 +90,16 @@ class ShardIndex:
         """Training targets by modality; errors as of ``positions``."""
         self._check_measured()
         return self.arrays.targets
+
+    def read_lengths(
+        self, start: int, stop: int
+    ) -> tuple[Int32[np.ndarray, "documents M"], Int32[np.ndarray, "documents M"]]:
+        """``positions`` and ``targets`` of documents, read from the file without mapping it; errors as of them."""
+        self._check_measured()
+        try:
+            return read_lengths(self._path, self.head, start, stop)
+        except (IndexFileError, OSError) as error:
+            raise _damaged(self.shard, error) from error
 
     def spans(self, number: int) -> UInt32[np.ndarray, " spans"]:
         """Spans of document ``number`` (see ``omni.spans``); errors as of ``positions``."""

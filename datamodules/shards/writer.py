@@ -15,14 +15,12 @@ from typing import NamedTuple
 import webdataset
 
 from omni.datamodules.shards.damage import DocumentError
-from omni.datamodules.shards.dataset import SUMMARY_FILE, write_summary
 from omni.datamodules.shards.format import to_members
 from omni.datamodules.shards.index import write_index
+from omni.datamodules.shards.publish import WRITING, WRITTEN, publish
 from omni.datamodules.shards.scan import split_name
-from omni.datamodules.shards.shard_index import INDEX_SUFFIX, index_path
 from omni.sequence import Document
 
-WRITING = ".writing"
 IDENTITY_FILE = "identity.txt"
 PER_SHARD = 2_000
 UNLIMITED = 1 << 62
@@ -68,8 +66,9 @@ def write_shards(
         for tar in tars:
             write_index(tar)
         return publish(tars, folder)
-    finally:
-        shutil.rmtree(writing)
+    except BaseException:
+        shutil.rmtree(writing, ignore_errors=True)
+        raise
 
 
 def begin_writing(folder: Path, identity: str) -> Path:
@@ -80,6 +79,7 @@ def begin_writing(folder: Path, identity: str) -> Path:
     """
     writing = folder / WRITING
     writing.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder / WRITTEN, ignore_errors=True)  # of a writing that was killed at its very end
     path = writing / IDENTITY_FILE
     found = path.read_text() if path.exists() else identity
     if found != identity:
@@ -119,26 +119,6 @@ def write_tars(
 def _force_to_disk(tar: str) -> None:
     with Path(tar).open("rb") as file:
         os.fsync(file.fileno())
-
-
-def publish(tars: list[Path], folder: Path) -> dict[str, int]:
-    """Put indexed tars in the place of the shards in ``folder``, numbered in this order.
-
-    Returns the number of documents by source.
-    """
-    names = [f"shard-{number:06d}.tar" for number in range(len(tars))]
-    (folder / SUMMARY_FILE).unlink(missing_ok=True)
-    for old in folder.glob(f"shard-*.tar{INDEX_SUFFIX}"):  # first: a shard without its index is refused
-        old.unlink()
-    for old in folder.glob("shard-*.tar"):
-        if old.name not in names:
-            old.unlink()
-    for tar, name in zip(tars, names, strict=True):
-        index = index_path(tar)
-        tar.replace(folder / name)
-        index.replace(index_path(folder / name))
-    by_source: dict[str, int] = write_summary(folder)["by_source"]
-    return by_source
 
 
 def _with_good_keys(documents: Iterable[Storable]) -> Iterator[Storable]:

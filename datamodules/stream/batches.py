@@ -22,22 +22,28 @@ from omni.datamodules.stream.pieces import Piece, cut
 from omni.sequence import Sequence
 
 Batch = TypeVar("Batch")
+Given = TypeVar("Given", covariant=True)
 
 
 @runtime_checkable
-class Store(Protocol):
-    """The documents of a source as sequences, by number."""
+class Sequences(Protocol):
+    """The documents of a source as sequences, by number: what workers use."""
 
     def __getitem__(self, number: int, /) -> Sequence:
-        """Sequence of document ``number``; a ``DocumentError`` if it is damaged. Called in workers."""
+        """Sequence of document ``number``; a ``DocumentError`` if it is damaged."""
         ...
 
     def hole(self, length: int, /) -> Sequence:
-        """What stands in the place of a damaged document. Called in workers."""
+        """What stands in the place of a damaged document."""
         ...
 
+
+@runtime_checkable
+class Ledger(Protocol):
+    """What becomes of the documents of a source: what the main process uses, in the order of the plan."""
+
     def note(self, number: int, error: DocumentError | None, /) -> None:
-        """Note that a document of a yielded batch was used, or damaged. Called in the main process, in order."""
+        """Note that a document of a yielded batch was used, or damaged."""
         ...
 
     @property
@@ -53,6 +59,11 @@ class Store(Protocol):
     def prefetch(self, numbers: Int[np.ndarray, " documents"], /) -> None:
         """Get ready for these documents, which come in this order."""
         ...
+
+
+@runtime_checkable
+class Store(Sequences, Ledger, Protocol):
+    """A source for workers and for the main process."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +85,26 @@ class Share:
 
 
 @dataclass(frozen=True, eq=False)
-class Fetched(Generic[Batch]):
+class Fetched(Generic[Given]):
     """A batch, and what was wrong with documents of it."""
 
-    batch: Batch
+    batch: Given
     errors: dict[int, DocumentError]
     """By the number of the piece among those of the share."""
+
+
+@runtime_checkable
+class Batches(Protocol[Given]):
+    """Fetches batches, with a share for an index: all that workers have."""
+
+    @property
+    def stores(self) -> Seq[Ledger]:
+        """Of the plan's sources, in their order."""
+        ...
+
+    def __getitem__(self, share: Share, /) -> Fetched[Given]:
+        """The batch that ``share`` describes."""
+        ...
 
 
 Collate = Callable[[list[list[Sequence]], Share], Batch]
@@ -88,7 +113,7 @@ which says how wide patches and codes are."""
 
 
 class PlannedBatches(Dataset[Fetched[Batch]], Generic[Batch]):
-    """Map-style, with a share for an index: fetches its documents and lays them out. All that workers have."""
+    """Fetches the documents of a share as sequences, and lays them out."""
 
     def __init__(self, stores: Seq[Store], collate: Collate[Batch]) -> None:
         """``stores`` are those of the plan's sources, in their order."""

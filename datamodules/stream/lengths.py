@@ -1,7 +1,7 @@
 """What the plan needs to know of the documents of a folder, from its indexes or measured now.
 
-The indexes are read as arrays, shard by shard, and copied into one table: 10 bytes a document for rows of up to
-65,535 positions, and no document is looked at by itself.
+The indexes are read as arrays, a block of documents at a time, and copied into one table: 10 bytes a document for
+rows of up to 65,535 positions. No document is looked at by itself, and nothing but the table stays in memory.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int, UInt32
@@ -17,7 +16,7 @@ from jaxtyping import Int, UInt32
 from omni.datamodules.shards.dataset import data_fingerprint
 from omni.datamodules.shards.reader import ShardReader
 from omni.datamodules.stream.pieces import Cuts, cuts_outside
-from omni.datamodules.stream.table import Table
+from omni.datamodules.stream.table import BLOCK, Table
 from omni.modality import MODALITIES
 from omni.spans import count_spans, joined, piece_targets, span_lengths, whole
 
@@ -69,8 +68,11 @@ def check_measured(reader: ShardReader, layout: str, tokenizers: str) -> None:
 def indexed_lengths(reader: ShardReader, layout: str, row_length: int) -> Lengths:
     """Lengths of the documents of a folder whose indexes have them (see ``check_measured``)."""
     table = _Table(len(reader), row_length)
-    for (start, stop), index in zip(pairwise(reader.starts), reader.indexes, strict=True):
-        table.put(slice(start, stop), index.positions.sum(1), index.targets)
+    for first, index in zip(reader.starts, reader.indexes, strict=False):
+        for start in range(0, len(index), BLOCK):
+            stop = min(start + BLOCK, len(index))
+            positions, targets = index.read_lengths(start, stop)
+            table.put(slice(first + start, first + stop), positions.sum(1), targets)
 
     def spans(document: int) -> UInt32[np.ndarray, " spans"]:
         index, row = reader.find(document)

@@ -10,14 +10,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic, Literal
+from typing import Any, Generic, Literal, cast
 
 import numpy as np
 from torch import Generator
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from omni.datamodules.stream.balance import balanced_shares
-from omni.datamodules.stream.batches import Batch, Fetched, PlannedBatches, Share
+from omni.datamodules.stream.batches import Batch, Batches, Fetched, Share
 from omni.datamodules.stream.plan import Plan, Step
 from omni.datamodules.stream.state import PlanState, pack_state, unpack_state
 from omni.datamodules.stream.threads import fetch_in_threads
@@ -60,7 +60,7 @@ class PlannedLoader(Generic[Batch]):
     def __init__(
         self,
         plan: Plan,
-        batches: PlannedBatches[Batch],
+        batches: Batches[Batch],
         split: Split,
         steps: int,
         workers: int = 0,
@@ -104,7 +104,7 @@ class PlannedLoader(Generic[Batch]):
         if self.workers and self.worker_kind == "thread":
             return fetch_in_threads(self.batches.__getitem__, shares, self.workers)
         return DataLoader(
-            self.batches,
+            cast("Dataset[Fetched[Batch]]", self.batches),
             batch_size=None,
             sampler=shares,
             num_workers=self.workers,

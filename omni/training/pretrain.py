@@ -72,20 +72,24 @@ class Pretrain(lightning.LightningModule):
         return losses.total * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     def on_validation_epoch_start(self) -> None:
-        """Start counting."""
-        self.validated = torch.zeros(2, len(loss_names()), dtype=torch.float64, device=self.device)
+        """Start counting, for each set of validation data."""
+        loaders = self.trainer.val_dataloaders
+        self.validated_as = [f"val/{name}" for name in loaders] if isinstance(loaders, dict) else ["val"]
+        shape = len(self.validated_as), 2, len(loss_names())
+        self.validated = torch.zeros(shape, dtype=torch.float64, device=self.device)
 
-    def validation_step(self, batch: OmniBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: OmniBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add up the clean losses; the flow noise of a document is always the same."""
         losses = compute_losses(self.model, self.model(batch), batch)
-        self.validated += torch.stack([losses.sums_M.double(), losses.counts_M.double()])
+        self.validated[dataloader_idx] += torch.stack([losses.sums_M.double(), losses.counts_M.double()])
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the batches of all ranks."""
-        sums_M, counts_M = self.trainer.strategy.reduce(self.validated, reduce_op="sum")
-        for name, total, count in zip(loss_names(), sums_M, counts_M, strict=True):
-            if count:
-                self.log(f"val/{name}", total / count, prog_bar=True)
+        validated = self.trainer.strategy.reduce(self.validated, reduce_op="sum")
+        for prefix, (sums_M, counts_M) in zip(self.validated_as, validated, strict=True):
+            for name, total, count in zip(loss_names(), sums_M, counts_M, strict=True):
+                if count:
+                    self.log(f"{prefix}/{name}", total / count, prog_bar=True)
 
     def _log(self, stage: str, losses: Losses) -> None:
         means = losses.sums_M / losses.counts_M.clamp(min=1)

@@ -65,6 +65,7 @@ def config(
             "batch_rows": 1,
             "val_rows": 2,
             "workers": workers,
+            "worker_kind": "process",
         },
         "trainer": {
             "default_root_dir": str(out),

@@ -40,7 +40,7 @@ def keys_of(batches: Iterable[OmniBatch]) -> list[str]:
     return [key for batch in batches for key in batch.keys if key]
 
 
-def once(found: PlannedLoader[OmniBatch] | list[PlannedLoader[OmniBatch]]) -> PlannedLoader[OmniBatch]:
+def once(found: Any) -> PlannedLoader[OmniBatch]:
     assert isinstance(found, PlannedLoader)
     return found
 
@@ -192,11 +192,11 @@ def test_the_telemetry_logs_each_source(mixed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4])
-def test_validation_sees_every_document_once_on_any_number_of_ranks(mixed: Path, world: int) -> None:
+def test_testing_sees_every_document_once_on_any_number_of_ranks(mixed: Path, world: int) -> None:
     """Several sources; ranks that run short get rows without documents, and all have as many batches."""
-    data = module(mixed, val=two(mixed, None, None), val_rows=10_000, batch_rows=world)
-    data.setup("validate")
-    loader = once(data.val_dataloader())
+    data = module(mixed, test=two(mixed, None, None), batch_rows=world)
+    data.setup("test")
+    loader = once(data.test_dataloader())
     ranks = [
         list(
             PlannedLoader(loader.plan, loader.batches, Split(batch_rows=1, rank=r, world=world), len(loader))
@@ -210,6 +210,20 @@ def test_validation_sees_every_document_once_on_any_number_of_ranks(mixed: Path,
     assert rows <= world * len(loader)
     positions = sum(int(batch.real.sum()) for batches in ranks for batch in batches)
     assert positions == sum(int(one.lengths.table.lengths.sum()) for one in data.folders.values())
+
+
+def test_each_source_is_validated_by_itself(mixed: Path) -> None:
+    """A loader for each, with the documents that the source gives alone; a folder has one loader as ever."""
+    by_name = module(mixed, val=two(mixed, None, None), val_rows=10_000)
+    by_name.setup("validate")
+    loaders = by_name.val_dataloader()
+    assert isinstance(loaders, dict) and list(loaders) == ["web", "books"]
+    for name, count in (("web", 40), ("books", 8)):
+        keys = keys_of(list(loaders[name]))
+        assert len(keys) == count and all(key.startswith(f"{name}-") for key in keys)
+    alone = module(mixed, val=str(mixed / "web"), val_rows=10_000)
+    alone.setup("validate")
+    assert sorted(keys_of(list(once(alone.val_dataloader())))) == sorted(keys_of(list(loaders["web"])))
 
 
 def test_val_rows_are_the_first_and_test_has_all(corpus: Path) -> None:

@@ -87,10 +87,10 @@ def assert_holes(found: list[OmniBatch], sound: list[OmniBatch], bad: set[str]) 
     assert holes > 1
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_flipped_bit_is_a_hole_and_a_line(shards: Path, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "kind"), [(0, "thread"), (2, "thread"), (2, "process")])
+def test_a_flipped_bit_is_a_hole_and_a_line(shards: Path, workers: int, kind: str) -> None:
     sound = run(ready(shards))
-    data = ready(shards, workers=workers)
+    data = ready(shards, workers=workers, worker_kind=kind)
     media = ShardReader(shards).find(8)[0].entry(2).members
     (picture,) = (suffix for suffix in media if suffix.endswith("png"))
     flip(shards, 3)

@@ -11,6 +11,8 @@ import torch
 
 from omni.callbacks.checkpoint import Checkpoints
 from omni.callbacks.router import RouterTelemetry
+from omni.datamodules.sources import SourceConfig
+from omni.datamodules.stream.loader import PlannedLoader
 from omni.inference.omni import Omni
 from omni.inference.score import text_nats
 from omni.losses import compute_losses, loss_names
@@ -18,9 +20,9 @@ from omni.nn.config import InitConfig, MoEConfig, TextHeadConfig
 from omni.optim.config import OptimConfig
 from omni.sequence import OmniBatch
 from omni.training.pretrain import Pretrain
-from tests.tiny import tiny_tokenizers
+from tests.tiny import tiny_documents, tiny_tokenizers
 from tests.tiny_model import tiny_config
-from tests.tiny_run import STEPS, build, fit, write_corpus
+from tests.tiny_run import STEPS, build, fit, write_corpus, write_measured
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +116,39 @@ def test_validation_logs_the_mean_per_target_of_all_batches(corpus: Path) -> Non
     )
     trainer.validate(module, data, verbose=False)
     loader = data.val_dataloader()
-    assert not isinstance(loader, list) and len(loader) > 1
+    assert isinstance(loader, PlannedLoader) and len(loader) > 1
     with torch.no_grad():
         losses = [compute_losses(module.model, module.model(batch), batch) for batch in loader]
     counts_M = torch.stack([one.counts_M for one in losses]).sum(0)
     means = torch.stack([one.sums_M for one in losses]).sum(0) / counts_M
     for name, mean in zip(loss_names(), means, strict=True):
         assert trainer.callback_metrics[f"val/{name}"] == pytest.approx(float(mean), rel=1e-5)
+
+
+def test_each_source_of_validation_has_its_own_losses(corpus: Path, tmp_path: Path) -> None:
+    """Those of the source validated alone, and no average over sources."""
+    write_measured(tiny_documents(7, seed=3), tmp_path / "few", corpus / "tokenizers")
+    folders = {"many": str(corpus / "train"), "few": str(tmp_path / "few")}
+
+    def validated(sources: dict[str, str], by_name: bool) -> dict[str, float]:
+        module, data = build(corpus, 2)
+        data.sources["val"] = {name: SourceConfig(folder=folder) for name, folder in sources.items()}
+        data.val_by_source = by_name
+        trainer = lightning.Trainer(
+            accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False
+        )
+        trainer.validate(module, data, verbose=False)
+        return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+    both = validated(folders, by_name=True)
+    assert set(both) == {f"val/{source}/{name}" for source in folders for name in loss_names()}
+    for source, folder in folders.items():
+        assert validated({source: folder}, by_name=True) == {
+            name: pytest.approx(value) for name, value in both.items() if name.startswith(f"val/{source}/")
+        }
+        alone = validated({source: folder}, by_name=False)
+        assert alone == {f"val/{n}": pytest.approx(both[f"val/{source}/{n}"]) for n in loss_names()}
+    assert both["val/many/text"] != both["val/few/text"]
 
 
 def test_the_last_checkpoint_is_of_the_last_step(corpus: Path, tmp_path: Path) -> None:

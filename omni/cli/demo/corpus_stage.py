@@ -67,7 +67,12 @@ def index_corpus(folder: Path, tokenizers: Path, progress: Progress) -> None:
     for part in ("train", "heldout"):
         shards = shards_in(folder / part)
         task = progress.add_task(f"Data: measuring {part} shards", total=len(shards))
-        index_folder(folder / part, tokenizers, workers_for(shards), partial(progress.advance, task))
+        index_folder(
+            folder / part,
+            tokenizers,
+            workers_for(shard.stat().st_size for shard in shards),
+            partial(progress.advance, task),
+        )
 
 
 def training_texts(documents: Iterable[Document]) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from omni.cli.shards.places import folder_or_url
 from omni.cli.shards.printing import (
     add_figures_option,
     figures_to,
@@ -23,7 +23,9 @@ def add_check(actions: argparse._SubParsersAction) -> None:
         description="Compares every member with its checksum, the JSON with the files beside it, and the keys of all "
         "shards with each other. Ends with an error where something is damaged. Indexes are never written.",
     )
-    check.add_argument("folder", type=Path, metavar="FOLDER", help="folder of *.tar and their indexes")
+    check.add_argument(
+        "folder", type=folder_or_url, metavar="FOLDER", help="folder or URL of *.tar and their indexes"
+    )
     check.add_argument("--decode", action="store_true", help="also decode every picture, clip and code")
     add_workers_options(check)
     add_figures_option(
@@ -35,10 +37,10 @@ def add_check(actions: argparse._SubParsersAction) -> None:
 def run_check(args: argparse.Namespace) -> None:
     """Read everything; a ``ValueError`` where something is damaged."""
     from omni.datamodules.shards.check import check_shards
-    from omni.datamodules.shards.scan import shards_in
+    from omni.datamodules.shards.shard_folder import open_folder
 
     with figures_to(args.json) as write:
-        with progress_over(f"Checking {args.folder}", len(shards_in(args.folder))) as report:
+        with progress_over(f"Checking {args.folder}", len(open_folder(args.folder).shards)) as report:
             check = check_shards(args.folder, args.decode, workers_of(args, args.folder), report)
         errors = [damage.error for damage in check.damaged]
         print_errors(errors)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from omni.cli.shards.places import SHARDS, folder_or_url, local_folder
 from omni.cli.shards.printing import add_figures_option, figures_to, print_counts, print_errors
 
 DROPPED_FILE = "not_kept.jsonl"
@@ -20,8 +21,8 @@ def add_curate(actions: argparse._SubParsersAction) -> None:
         description="Reads shards and writes those documents whose text passes. Needs the extra `curate`. What "
         f"was left out is listed in OUT/{DROPPED_FILE}, with the reason.",
     )
-    parser.add_argument("source", type=Path, metavar="SRC", help="folder of shards")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the new shards")
+    parser.add_argument("source", type=folder_or_url, metavar="SRC", help=SHARDS)
+    parser.add_argument("out", type=local_folder, metavar="OUT", help="folder of the new shards")
     parser.add_argument(
         "--language", nargs="+", default=[], metavar="CODE", help="languages that stay, such as en de"
     )
@@ -70,15 +71,15 @@ def _curated(args: argparse.Namespace) -> dict[str, Any]:
     from omni.datamodules.curation import curate
     from omni.datamodules.importers.rows import SET_ASIDE_FILE
     from omni.datamodules.quarantine import Quarantine
+    from omni.datamodules.shards.copying import refuse_same
     from omni.datamodules.shards.reader import ShardReader
     from omni.datamodules.shards.writer import Members, write_shards
 
-    if args.out.resolve() == args.source.resolve():
-        raise ValueError(f"{args.out}: SRC and OUT are the same folder; the new shards need another")
+    refuse_same([args.source], args.out)
     config = _config(args)
     reader = ShardReader(args.source)
     aside = Quarantine(args.out, args.max_damaged, "--max-damaged", SET_ASIDE_FILE, warn=False)
-    title, console = f"Judging {args.source.name}", Console(stderr=True)
+    title, console = f"Judging {args.source}", Console(stderr=True)
     try:
         found = curate(
             reader,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress, TaskID
 
+from omni.cli.shards.places import local_folder
 from omni.cli.shards.printing import (
     add_figures_option,
     figures_to,
@@ -26,9 +26,9 @@ def add_import(actions: argparse._SubParsersAction) -> None:
     formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
     for form in FORMATS:
         one = formats.add_parser(form.name, help=form.help, description=form.description)
-        one.add_argument("source", type=Path, metavar=form.source, help="what is imported")
+        one.add_argument("source", type=local_folder, metavar=form.source, help="what is imported")
         one.add_argument(
-            "out", type=Path, metavar="OUT", help="folder of the shards; shards there are replaced"
+            "out", type=local_folder, metavar="OUT", help="folder of the shards; shards there are replaced"
         )
         for option in form.options:
             _add_option(one, option)
@@ -93,26 +93,26 @@ def _add_common_options(parser: argparse.ArgumentParser, form: Format) -> None:
         metavar="SHARE",
         help="share of the documents (0 to 1) that may be set aside; with more nothing is written (default 0)",
     )
-    if form.name in FILES:
-        parser.add_argument(
-            "--workers",
-            type=int,
-            default=1,
-            metavar="N",
-            help="processes; with several, each file of SRC becomes a shard by itself (default 1)",
-        )
-        parser.add_argument(
-            "--ray",
-            metavar="ADDRESS",
-            help="do so on a Ray cluster: auto, HOST:PORT or local (extra `cluster`)",
-        )
+    cut = (
+        "each file of SRC becomes a shard" if form.name in FILES else "every --per-shard rows become a shard"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help=f"processes; with several, {cut} by itself, and a stopped import goes on where it was (default 1)",
+    )
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="do so on a Ray cluster: auto, HOST:PORT or local (extra `cluster`)"
+    )
     add_figures_option(parser, "also write the counts and what was set aside to this JSON file")
 
 
 def run_import(args: argparse.Namespace) -> None:
     """Import a source in the format of ``args.form``."""
     with figures_to(args.json) as write:
-        if args.form.name in FILES and (args.ray is not None or args.workers != 1):
+        if args.ray is not None or args.workers != 1:
             _import_parts(args, write)
         else:
             _import_whole(args, write)

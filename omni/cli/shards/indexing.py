@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from omni.cli.shards.places import local_folder
 from omni.cli.shards.printing import add_figures_option, figures_to, print_errors, progress_over
 from omni.cli.shards.workers import add_workers_options, workers_of
 
@@ -17,7 +18,7 @@ def add_index(actions: argparse._SubParsersAction) -> None:
         description="Reads every shard once, and writes FOLDER/X.tar.idx and FOLDER/dataset.json. With tokenizers "
         "the positions of every document are counted, which training needs; nothing is decoded for it.",
     )
-    index.add_argument("folder", type=Path, metavar="FOLDER", help="folder of *.tar")
+    index.add_argument("folder", type=local_folder, metavar="FOLDER", help="folder of *.tar")
     index.add_argument(
         "--tokenizers",
         type=Path,

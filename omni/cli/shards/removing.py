@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omni.cli.shards.places import local_folder
 from omni.cli.shards.printing import add_figures_option, figures_to, progress_over, progress_to
 from omni.cli.shards.workers import add_workers_options, workers_of
 
@@ -21,7 +22,9 @@ def add_quarantine(actions: argparse._SubParsersAction) -> None:
         description="Says what would be taken out; with --apply, writes the shards without it, to another folder or "
         "in place. The list is FOLDER/quarantine.jsonl, which training writes, or what --list names.",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of *.tar and their indexes")
+    parser.add_argument(
+        "folder", type=local_folder, metavar="FOLDER", help="folder of *.tar and their indexes"
+    )
     parser.add_argument(
         "--list",
         type=Path,
@@ -32,7 +35,9 @@ def add_quarantine(actions: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--apply", action="store_true", help="write the shards")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--out", type=Path, metavar="OUT", help="folder of the new shards (FOLDER-clean)")
+    where.add_argument(
+        "--out", type=local_folder, metavar="OUT", help="folder of the new shards (FOLDER-clean)"
+    )
     where.add_argument(
         "--in-place", action="store_true", help="replace the shards concerned; the originals are gone then"
     )

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omni.cli.shards.places import SHARDS, folder_or_url, local_folder
 from omni.cli.shards.printing import (
     add_figures_option,
     figures_to,
@@ -46,8 +47,10 @@ def add_shuffle(actions: argparse._SubParsersAction) -> None:
 
 
 def _add_copy_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, nargs="+", metavar="SRC", help="folders of shards")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the new shards")
+    parser.add_argument(
+        "source", type=folder_or_url, nargs="+", metavar="SRC", help="folders or URLs of shards"
+    )
+    parser.add_argument("out", type=local_folder, metavar="OUT", help="folder of the new shards")
     parser.add_argument(
         "--per-shard", type=int, default=2_000, metavar="N", help="documents a shard (default 2000)"
     )
@@ -95,8 +98,8 @@ def add_tokenize(actions: argparse._SubParsersAction) -> None:
         description="Writes the shards again with the codes of every clip beside it, and measures them. Training with "
         f"the same codec then reads the codes. {RESUMES}",
     )
-    parser.add_argument("source", type=Path, metavar="SRC", help="folder of shards")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the new shards")
+    parser.add_argument("source", type=folder_or_url, metavar="SRC", help=SHARDS)
+    parser.add_argument("out", type=local_folder, metavar="OUT", help="folder of the new shards")
     parser.add_argument(
         "--tokenizers", type=Path, required=True, metavar="DIR", help="folder of the model's tokenizers"
     )
@@ -124,11 +127,11 @@ def add_tokenize(actions: argparse._SubParsersAction) -> None:
 def run_tokenize(args: argparse.Namespace) -> None:
     """Tokenize."""
     from omni.datamodules.shards.codes import tokenize_shards
-    from omni.datamodules.shards.scan import shards_in
+    from omni.datamodules.shards.shard_folder import open_folder
     from omni.tokenizers.audio.batches import best_device
     from omni.tokenizers.bundle import Tokenizers
 
-    total = len(shards_in(args.source))
+    total = len(open_folder(args.source).shards)
     device = args.device or best_device(Tokenizers.load(args.tokenizers).audio)
     with figures_to(args.json) as write:
         with progress_to(f"Tokenizing {args.source}", total) as report:

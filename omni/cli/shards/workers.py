@@ -26,10 +26,10 @@ def add_workers_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def workers_of(args: argparse.Namespace, *folders: Path, gpus: float = 0.0) -> Workers:
+def workers_of(args: argparse.Namespace, *folders: Path | str, gpus: float = 0.0) -> Workers:
     """What the options say; ``folders`` are the shards to work on, ``gpus`` those of a task."""
     from omni.datamodules.shards.pool import workers_for
-    from omni.datamodules.shards.scan import shards_in
+    from omni.datamodules.shards.shard_folder import open_folder
     from omni.datamodules.shards.tasks import Cluster
 
     if args.ray is not None:
@@ -38,4 +38,4 @@ def workers_of(args: argparse.Namespace, *folders: Path, gpus: float = 0.0) -> W
         return int(args.workers)
     if gpus:
         return 1  # processes would share the GPU
-    return workers_for(shard for folder in folders for shard in shards_in(folder))
+    return workers_for(size for folder in folders for size in open_folder(folder).sizes())

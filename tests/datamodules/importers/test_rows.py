@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omni.datamodules.importers.file_formats import FILES
 from omni.datamodules.importers.formats import FORMATS, Format
 from omni.datamodules.importers.rows import files_in, key_from, key_prefix, text_of
 from omni.datamodules.shards.damage import DocumentError
@@ -73,7 +74,8 @@ def test_every_format_has_a_reader_with_its_options(form: Format) -> None:
     keywords = [name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY]
     assert sorted(keywords) == sorted(
         ["pairing" if form.media else "name", *(option.name for option in form.options)]
-    )
+        + ["span"] * (form.name not in FILES)
+    ), "formats without a file for each part are cut between rows"
     for option in form.options:
         if not option.flag and parameters[option.name].default is not inspect.Parameter.empty:
             assert parameters[option.name].default == option.default

@@ -249,3 +249,19 @@ def test_a_stale_index_of_the_same_size_is_found_on_reading(
     )
     assert found in message
     assert f"`omni shards index {tmp_path}` writes it anew" in message
+
+
+def test_lengths_are_read_without_a_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any part of them, as the map has them; what a run needs of an index at its start."""
+    write_shards(tiny_documents(12), tmp_path)
+    index = write_index(tmp_path / "shard-000000.tar", Layout(tiny_tokenizers())).index
+    positions, targets = index.positions.copy(), index.targets.copy()
+    monkeypatch.setattr("omni.datamodules.shards.shard_index.map_index", lambda *_: pytest.fail("mapped"))
+    for start, stop in ((0, 12), (3, 7), (12, 12)):
+        found = index.read_lengths(start, stop)
+        assert np.array_equal(found[0], positions[start:stop])
+        assert np.array_equal(found[1], targets[start:stop])
+    path = index_path(index.shard)
+    path.write_bytes(path.read_bytes()[: -path.stat().st_size // 2])
+    with pytest.raises(DocumentError, match=r"damaged index \(it ends before the lengths of document 12\)"):
+        index.read_lengths(0, 12)

@@ -101,7 +101,7 @@ def test_a_killed_writing_leaves_no_half_shard_and_is_finished_by_the_next(
 ) -> None:
     writing(tmp_path / "whole", tmp_path / "whole.log")
     expected = files(tmp_path / "whole")
-    operation = 0
+    operation = published = 0
     while True:  # until it isn't killed
         folder, log = tmp_path / f"{operation}", tmp_path / f"{operation}.log"
         log.touch()
@@ -113,16 +113,19 @@ def test_a_killed_writing_leaves_no_half_shard_and_is_finished_by_the_next(
         )
         assert "dataset.json" not in left or left == expected
         begun = log.read_text().split()
+        finished, moving = not (folder / ".writing").exists(), (folder / ".writing" / "publish.json").exists()
+        published += moving
         writing(folder, log)
-        assert files(folder) == expected and not (folder / ".writing").exists(), operation
+        assert files(folder) == expected and not list(folder.glob(".writ*")), operation
         reader = ShardReader(folder)
         assert [reader[number].key for number in range(len(reader))] == KEYS
-        if writing is shard_by_shard:
+        if writing is shard_by_shard and not (finished and "dataset.json" in left):
             again = set(begun) & set(log.read_text().split()[len(begun) :])
-            moved = {str(shard) for shard in range(SHARDS) if f"shard-{shard:06d}.tar" in left}
-            assert again <= moved | set(begun[-1:]), f"made again: {again}, killed at operation {operation}"
+            allowed = set() if moving else set(begun[-1:])
+            assert again <= allowed, f"made again: {again}, killed at operation {operation}"
         operation += 1
     assert operation > len(KEYS) + 4 * SHARDS, f"only {operation} operations were seen"
+    assert published >= 2 * SHARDS, f"killed {published} times while shards were moved"
 
 
 def test_old_shards_stay_until_the_new_ones_are_whole(tmp_path: Path) -> None:
@@ -136,3 +139,33 @@ def test_old_shards_stay_until_the_new_ones_are_whole(tmp_path: Path) -> None:
         assert files(folder) == before
     shard_by_shard(folder, log)
     assert len(ShardReader(folder)) == len(KEYS)
+
+
+def test_a_killed_move_over_older_shards_keeps_none_of_them(tmp_path: Path) -> None:
+    """At every operation behind the first move: what was moved is kept, what is old goes."""
+    shard_by_shard(tmp_path / "whole", tmp_path / "whole.log")
+    expected = files(tmp_path / "whole")
+    moves = 0
+    for operation in range(1_000):
+        folder, log = tmp_path / f"{operation}", tmp_path / f"{operation}.log"
+        write_shards([Document((Text("old"),), key=f"old{number}") for number in range(5)], folder, 1)
+        if not killed_at(shard_by_shard, folder, log, operation):
+            break
+        if not (folder / ".writing" / "publish.json").exists():
+            continue
+        moves += 1
+        made = log.read_text()
+        shard_by_shard(folder, log)
+        assert files(folder) == expected and log.read_text() == made, operation
+    assert moves >= 2 * SHARDS
+
+
+def test_what_another_writing_left_is_not_published(tmp_path: Path) -> None:
+    """One that is written alone starts anew; one in parts takes nothing of it."""
+    folder, log = tmp_path / "folder", tmp_path / "log"
+    operation = 0
+    while not (folder / ".writing" / "publish.json").exists():
+        assert killed_at(alone, folder, log, operation)
+        operation += 1
+    write_shards_parallel([partial(documents, 0, 1, log)], folder, "one number")
+    assert len(ShardReader(folder)) == 1

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from omni.datamodules.stream.balance import balanced_shares, piece_costs
+from omni.datamodules.stream.batches import Share
+from omni.datamodules.stream.loader import Split
+from omni.datamodules.stream.plan import Plan
+from omni.datamodules.stream.plan_config import PlanConfig
+from omni.datamodules.stream.table import Table
 
 
 def test_worked_example() -> None:
@@ -61,3 +68,28 @@ def test_rows_that_cannot_be_split_are_an_error(batch_rows: int, world: int) -> 
     message = rf"global_rows 4 must be a multiple of data\.batch_rows {batch_rows} x {world} ranks"
     with pytest.raises(ValueError, match=message):
         balanced_shares([1.0] * 4, batch_rows, world)
+
+
+def test_ranks_of_a_plan_have_equal_costs() -> None:
+    """The plan's own rows: costs counted here anew from the documents of each rank, attention and patches included."""
+    random = np.random.default_rng(0)
+    lengths = random.integers(5, 400, 3_000)
+    patches = np.where(random.random(3_000) < 0.3, lengths // 2, 0)
+    table = Table(lengths, np.stack([lengths // 4, patches, lengths * 0], axis=1))
+    config = PlanConfig(row_length=400, global_rows=64, attention_span=200, patch_cost=3.0)
+
+    def cost(share: Share) -> float:
+        return sum(
+            length + length**2 / 200 + 3.0 * patches[piece.document]
+            for piece in share.pieces()
+            for length in [piece.stop - piece.start]
+        )
+
+    balanced, in_order = [], []
+    for step, _ in islice(Plan({"web": table}, config).steps(), 6):
+        ranks = [sum(map(cost, Split(batch_rows=4, rank=rank, world=4).shares(step))) for rank in range(4)]
+        balanced.append(max(ranks) / np.mean(ranks) - 1)
+        rows = [cost(Share((row,), (0,), (), 0)) for row in step.rows]
+        assert sum(rows) == pytest.approx(sum(ranks)) == pytest.approx(sum(step.costs))
+        in_order.append(np.reshape(rows, (4, 16)).sum(1).max() / np.mean(ranks) - 1)
+    assert np.mean(balanced) < 0.01 < np.mean(in_order)

@@ -80,7 +80,13 @@ def test_memory_of_workers_is_flat(tmp_path: Path) -> None:
     folder = write_photographs(tmp_path)
     plan = PlanConfig(row_length=256, global_rows=2)
     data = OmniDataModule(
-        str(folder / "tokenizers"), str(folder / "train"), None, plan, batch_rows=2, workers=WORKERS
+        str(folder / "tokenizers"),
+        str(folder / "train"),
+        None,
+        plan,
+        batch_rows=2,
+        workers=WORKERS,
+        worker_kind="process",
     )
     data.setup("fit")
     pss: list[float] = []
