@@ -64,15 +64,19 @@ def fit(
     dtype: torch.dtype = torch.float32,
     max_damaged: float = 0.001,
     optim: OptimConfig = OPTIM,
+    save_every: int = 4,
     **settings: Any,
 ) -> Pretrain:
-    """Train for ``STEPS`` steps; the last checkpoint is ``out/last.ckpt``.
+    """Train for ``STEPS`` steps; the last checkpoint, every ``save_every`` steps, is ``out/last.ckpt``.
 
     The rows of a step that don't fit into ``batch_rows`` are accumulated.
     """
     module, data = build(corpus, batch_rows, max_damaged=max_damaged, optim=optim)
     module.to(dtype)
-    callbacks = [ModelCheckpoint(out, save_last=True, every_n_train_steps=4), *settings.pop("callbacks", [])]
+    callbacks = [
+        ModelCheckpoint(out, save_last=True, every_n_train_steps=save_every),
+        *settings.pop("callbacks", []),
+    ]
     ranks = settings.get("devices", 1)
     trainer = lightning.Trainer(
         **{

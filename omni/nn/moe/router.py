@@ -21,6 +21,8 @@ class Routing:
     """Weights of the chosen experts; they sum to 1."""
     z_N: Float[Tensor, " N"]
     """Squared log-sum-exp of the logits, for the z-loss."""
+    scores_NE: Float[Tensor, "N E"]
+    """Scores of all experts, before the bias, for telemetry."""
 
 
 class Router(nn.Module):
@@ -47,7 +49,7 @@ class Router(nn.Module):
         if self.training:
             with torch.no_grad():
                 self.load += torch.bincount(experts_NT[counted_N].flatten(), minlength=len(self.load))
-        return Routing(experts_NT, gates_NT, logits_NE.logsumexp(-1).square())
+        return Routing(experts_NT, gates_NT, logits_NE.logsumexp(-1).square(), scores_NE)
 
     @torch.no_grad()
     def balance(self) -> None:

@@ -1,0 +1,86 @@
+"""What is counted of the routers' choices, on a case small enough to count by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from omni.callbacks.router import use_pictures, use_scalars
+from omni.callbacks.router_use import RouterUse
+from omni.nn.moe.router import Routing
+from omni.sequence import PADDING
+
+EXPERTS_NT = torch.tensor([[0, 1], [0, 2], [3, 1], [3, 2], [0, 1]])
+MODALITY_N = torch.tensor([0, 0, 1, 1, PADDING], dtype=torch.uint8)
+SCORES_NE = torch.tensor(
+    [
+        [0.25, 0.25, 0.25, 0.25],
+        [0.5, 0.5, 0.0, 0.0],
+        [1.0, 0.0, 0.0, 0.0],
+        [2.0, 2.0, 2.0, 2.0],  # sigmoid scores needn't sum to 1
+        [0.0, 0.0, 0.0, 1.0],
+    ]
+)
+
+
+def use() -> RouterUse:
+    """Five positions go to two of four experts each; the last is padding, and there is no audio."""
+    routing = Routing(EXPERTS_NT, torch.full((5, 2), 0.5), torch.zeros(5), SCORES_NE)
+    return RouterUse.of(routing, MODALITY_N)
+
+
+def test_load_is_the_share_of_each_modality() -> None:
+    assert use().load[0].tolist() == [
+        [0.5, 0.25, 0.25, 0.0],  # text
+        [0.0, 0.25, 0.25, 0.5],  # image
+        [0.0, 0.0, 0.0, 0.0],  # audio
+    ]
+
+
+def test_pairs_are_the_share_of_positions_that_went_to_both() -> None:
+    text, image, audio = use().pairs[0].tolist()
+    assert text == [[0, 0.5, 0.5, 0], [0.5, 0, 0, 0], [0.5, 0, 0, 0], [0, 0, 0, 0]]
+    assert image == [[0, 0, 0, 0], [0, 0, 0, 0.5], [0, 0, 0, 0.5], [0, 0.5, 0.5, 0]]
+    assert audio == [[0.0] * 4] * 4
+
+
+def test_entropy_is_that_of_a_position_and_of_the_load() -> None:
+    torch.testing.assert_close(use().entropy, torch.tensor([[0.75, 0.5, 0.0]]))
+    torch.testing.assert_close(use().load_entropy, torch.tensor([[0.75, 0.75, 0.0]]))
+
+
+def test_dead_experts_are_used_by_no_modality() -> None:
+    assert use().dead.tolist() == [0.0]
+    text = use()
+    text.counts[:, 1:] = 0
+    assert text.dead.tolist() == [1.0]
+
+
+def test_batches_add_up() -> None:
+    one = use()
+    torch.testing.assert_close((one + one).load, one.load)
+    torch.testing.assert_close((one + one).entropy, one.entropy)
+    assert (one + one).positions.tolist() == [[4.0, 4.0, 0.0]]
+
+
+def test_scalars_leave_out_what_there_was_none_of() -> None:
+    scalars = use_scalars(use(), layers=[3], each_expert=True)
+    assert not any("audio" in name for name in scalars)
+    assert scalars["router/dead_experts"] == 0
+    assert scalars["router/text_max_over_mean"] == scalars["router/layer_3/text_max_over_mean"] == 2
+    assert scalars["router/image_unused_experts"] == 1
+    assert scalars["router/image_top_pair"] == 0.5
+    assert scalars["router/text_entropy"] == pytest.approx(0.75)
+    assert scalars["router/layer_3/image_load/expert_4"] == 0.5
+    assert not any("expert_" in name for name in use_scalars(use(), [3], each_expert=False))
+
+
+def test_pictures_of_any_number_of_layers_and_experts_stay_small() -> None:
+    few = use_pictures(use(), [1])
+    assert few["router/load"].shape[2] == 3 and (few["router/load"] == (37, 99, 235)).all(-1).any()
+    experts, layers = 128, 60
+    counts = torch.rand(layers, 3, experts**2 + 2, generator=torch.Generator().manual_seed(0))
+    for picture in use_pictures(RouterUse(counts, experts), list(range(1, layers + 1))).values():
+        assert math.prod(picture.shape[:2]) < 12e6
