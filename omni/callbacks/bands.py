@@ -15,6 +15,10 @@ from typing import Any, NamedTuple
 
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a normal variable over its median absolute deviation."""
+ABOVE_ALL = 1.25
+"""What has left the band is also so many times all figures of the window: rare kinds of batches are in there."""
+WIDEST = 10.0
+"""Factor of the median that deviations can widen the band to: a figure near 0 scatters over many sizes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +26,9 @@ class Limits:
     """How far a kind of figure may rise; both are factors."""
 
     jump: float
-    """Above the median of the window."""
+    """Of a figure above the median of the window."""
     growth: float
-    """Of the window's median itself, above the lowest that it has been."""
+    """Of the window's median above the lowest that it has been."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,7 @@ class BandConfig:
     window: int = 32
     """Looks whose median and spread make the band."""
     deviations: float = 6.0
-    """The band reaches at least so many standard deviations (by the median absolute deviation) of the window."""
+    """The band reaches at least so many standard deviations (by the median absolute deviation) above the median."""
     patience: int = 2
     """Looks in a row outside the band that make an alarm, and inside that end it. A single odd batch is none."""
     settle_steps: int = 1000
@@ -63,9 +67,11 @@ class Excursion(NamedTuple):
 
     value: float
     limit: float
-    """The band's upper end."""
+    """What it may be at most."""
     median: float
-    """Of the window."""
+    """Of the window before it."""
+    slow: bool = False
+    """Whether it is the median that has grown: ``value`` is the median then, and ``limit`` what that may be."""
 
 
 class Band:
@@ -74,7 +80,9 @@ class Band:
     def __init__(self, config: BandConfig, limits: Limits) -> None:
         self.config, self.limits = config, limits
         self.recent: deque[float] = deque(maxlen=config.window)
+        """Logarithms."""
         self.lowest = math.inf
+        """Of the medians since the run has settled."""
         self.judged = False
         """Whether the run has settled."""
         self.changed = 0
@@ -83,37 +91,48 @@ class Band:
 
     def judge(self, value: float, step: int) -> Excursion | None:
         """The excursion where an episode begins; none while it lasts. What is not finite is outside at once."""
+        before = math.exp(statistics.median(self.recent)) if self.recent else math.nan
         if not math.isfinite(value):
             begins, self.alarmed, self.changed = not self.alarmed, True, 0
-            return Excursion(value, self.limit, self.median) if begins else None
-        limit, median = self.limit, self.median
-        outside = self.judged and value > limit
+            return Excursion(value, self.limit, before) if begins else None
+        limit, wide = self.limit, self._wide()
         self.recent.append(math.log(value))
+        median = statistics.median(self.recent)
+        growth = self.lowest + max(math.log(self.limits.growth), wide)
+        jumped, slow = value > limit, median > growth
+        outside = self.judged and (jumped or slow)
         self.judged = step >= self.config.settle_steps and 2 * len(self.recent) >= self.config.window
         if self.judged:
-            self.lowest = min(self.lowest, statistics.median(self.recent))
+            self.lowest = min(self.lowest, median)
         self.changed = self.changed + 1 if outside != self.alarmed else 0
         if self.changed < self.config.patience:
             return None
         self.alarmed, self.changed = outside, 0
-        return Excursion(value, limit, median) if outside else None
-
-    @property
-    def median(self) -> float:
-        """Of the window; nan before the first figure."""
-        return math.exp(statistics.median(self.recent)) if self.recent else math.nan
+        if not outside:
+            return None
+        return (
+            Excursion(value, limit, before)
+            if jumped
+            else Excursion(math.exp(median), math.exp(growth), before, True)
+        )
 
     @property
     def limit(self) -> float:
         """Upper end of the band for the next figure; nan before the first."""
         if not self.recent:
             return math.nan
+        near = statistics.median(self.recent) + max(math.log(self.limits.jump), self._wide())
+        if self.alarmed:
+            return math.exp(near)
+        begun = list(self.recent)[: len(self.recent) - self.changed]
+        return math.exp(max([near, *(y + math.log(ABOVE_ALL) for y in begun)]))
+
+    def _wide(self) -> float:
+        if not self.recent:
+            return 0.0
         centre = statistics.median(self.recent)
-        spread = MAD_TO_SIGMA * statistics.median(abs(y - centre) for y in self.recent)
-        wide = self.config.deviations * spread
-        near = centre + max(math.log(self.limits.jump), wide)
-        far = self.lowest + max(math.log(self.limits.growth), wide)
-        return math.exp(min(near, far))
+        sigma = MAD_TO_SIGMA * statistics.median(abs(y - centre) for y in self.recent)
+        return min(self.config.deviations * sigma, math.log(WIDEST))
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

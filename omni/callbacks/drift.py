@@ -172,6 +172,11 @@ class DriftAlarms(Watching):
 def _told(reading: Reading, excursion: Excursion) -> str:
     if not math.isfinite(excursion.value):
         return f"{reading.title} is {excursion.value}"
+    if excursion.slow:
+        return (
+            f"{reading.title} has grown to {excursion.value:.4g} (median of the latest looks), more than "
+            f"{excursion.limit:.4g}"
+        )
     return (
         f"{reading.title} is {excursion.value:.4g}, outside its band up to {excursion.limit:.4g} "
         f"(median {excursion.median:.4g})"
