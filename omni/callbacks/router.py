@@ -32,13 +32,20 @@ class RouterTelemetry(Watching):
     Counts are of the whole step: all accumulated batches and all ranks. ``docs/telemetry.md`` explains each name.
     """
 
-    def __init__(self, every_n_steps: int = 50, each_expert: bool = False) -> None:
+    def __init__(self, every_n_steps: int = 50, each_expert: bool = False, picture_every: int = 20) -> None:
         """
         Args:
             every_n_steps: steps between two looks; 0 for none.
             each_expert: also log the load of every expert as a scalar of its own: layers x modalities x experts.
+            picture_every: looks between two pictures for TensorBoard, which take longer than all else; 0 for none.
+
+        Raises:
+            ValueError: one of the intervals is negative.
         """
         super().__init__(every_n_steps)
+        if picture_every < 0:
+            raise ValueError(f"picture_every must be 0 (never) or more, got {picture_every}")
+        self.picture_every = picture_every
         self.each_expert = each_expert
         self._use: dict[int, RouterUse] = {}
         self._biases: tuple[int, Float[Tensor, "X E"]] | None = None
@@ -75,7 +82,8 @@ class RouterTelemetry(Watching):
         log_once(
             trainer, use_scalars(use, layers, self.each_expert) | self._bias_scalars(trainer, module.model)
         )
-        for logger in trainer.loggers if trainer.is_global_zero else []:
+        pictured = self.picture_every and trainer.global_step % (self.every_n_steps * self.picture_every) == 0
+        for logger in trainer.loggers if trainer.is_global_zero and pictured else []:
             if isinstance(logger, TensorBoardLogger):
                 for name, picture in use_pictures(use, layers).items():
                     logger.experiment.add_image(name, picture, trainer.global_step - 1, dataformats="HWC")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from omni.callbacks.router import use_pictures, use_scalars
+from omni.callbacks.router import RouterTelemetry, use_pictures, use_scalars
 from omni.callbacks.router_use import RouterUse
 from omni.nn.moe.router import Routing
 from omni.sequence import PADDING
+from tests.callbacks.watched_run import Kept
+from tests.tiny_run import fit, write_corpus
 
 EXPERTS_NT = torch.tensor([[0, 1], [0, 2], [3, 1], [3, 2], [0, 1]])
 MODALITY_N = torch.tensor([0, 0, 1, 1, PADDING], dtype=torch.uint8)
@@ -84,3 +89,17 @@ def test_pictures_of_any_number_of_layers_and_experts_stay_small() -> None:
     counts = torch.rand(layers, 3, experts**2 + 2, generator=torch.Generator().manual_seed(0))
     for picture in use_pictures(RouterUse(counts, experts), list(range(1, layers + 1))).values():
         assert math.prod(picture.shape[:2]) < 12e6
+
+
+def test_pictures_come_every_so_many_looks_and_where_there_is_tensorboard(tmp_path: Path) -> None:
+    corpus, log = write_corpus(tmp_path / "corpus"), TensorBoardLogger(tmp_path)
+    fit(corpus, tmp_path / "out", callbacks=[RouterTelemetry(2, picture_every=2)], logger=[log, Kept()])
+    events = EventAccumulator(log.log_dir).Reload()
+    assert [event.step for event in events.Images("router/load")] == [3, 7]
+    assert [event.step for event in events.Images("router/coactivation")] == [3, 7]
+    assert [event.step for event in events.Scalars("router/dead_experts")] == [1, 3, 5, 7]
+
+
+def test_a_negative_number_of_looks_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"picture_every must be 0 .* got -1"):
+        RouterTelemetry(picture_every=-1)

@@ -61,9 +61,9 @@ def _load_card(
 def _pairs_card(modality: Modality, pairs_XEE: Float[np.ndarray, "layers E E"]) -> Markup:
     maps = [
         tag(
-            "figure",
+            "div",
             _heat_svg(modality, np.tril(pairs_EE), f"{modality.name}: pairs of experts in layer {layer}"),
-            tag("figcaption", f"layer {layer}: {_strongest(pairs_EE)}"),
+            tag("p", f"layer {layer}: {_strongest(pairs_EE)}"),
         )
         for layer, pairs_EE in enumerate(pairs_XEE, 1)
     ]
