@@ -72,15 +72,19 @@ def fit(
     max_damaged: float = 0.001,
     optim: OptimConfig = OPTIM,
     network: ModelConfig = NETWORK,
+    save_every: int = 4,
     **settings: Any,
 ) -> Pretrain:
-    """Train for ``STEPS`` steps; the last checkpoint is ``out/last.ckpt``.
+    """Train for ``STEPS`` steps; the last checkpoint, every ``save_every`` steps, is ``out/last.ckpt``.
 
     The rows of a step that don't fit into ``batch_rows`` are accumulated.
     """
     module, data = build(corpus, batch_rows, max_damaged=max_damaged, optim=optim, network=network)
     module.to(dtype)
-    callbacks = [ModelCheckpoint(out, save_last=True, every_n_train_steps=4), *settings.pop("callbacks", [])]
+    callbacks = [
+        ModelCheckpoint(out, save_last=True, every_n_train_steps=save_every),
+        *settings.pop("callbacks", []),
+    ]
     ranks = settings.get("devices", 1)
     trainer = lightning.Trainer(
         **{

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import lightning
@@ -32,6 +33,10 @@ class Telemetry(lightning.Callback):
     def step_ended(self, batch: OmniBatch) -> None:
         """Called behind the last batch of every step, before ``look``."""
 
+    def due(self, trainer: lightning.Trainer) -> bool:
+        """Whether the step that is being worked on will be looked at. Ask before its optimizer step."""
+        return self.every_n_steps > 0 and (trainer.global_step + 1) % self.every_n_steps == 0
+
     def on_train_batch_end(
         self,
         trainer: lightning.Trainer,
@@ -46,3 +51,12 @@ class Telemetry(lightning.Callback):
         self.step_ended(batch)
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
             self.look(trainer, pl_module, batch)
+
+
+def log_once(trainer: lightning.Trainer, scalars: Mapping[str, float]) -> None:
+    """Give scalars of the step that has just ended to every logger.
+
+    ``module.log`` writes a value again at each later logging step, and takes time for each name at every step.
+    """
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(scalars), step=trainer.global_step - 1)

@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from omni.callbacks.checkpoint import Checkpoints
+from omni.callbacks.drift import DriftAlarms
 from omni.callbacks.router import RouterTelemetry
 from omni.callbacks.sources import SourceTelemetry
 from omni.callbacks.throughput import Throughput
@@ -76,6 +77,7 @@ class OmniCLI(LightningCLI):
             }
         )
         parser.add_lightning_class_args(RouterTelemetry, "router_telemetry")
+        parser.add_lightning_class_args(DriftAlarms, "drift_alarms")
         parser.add_lightning_class_args(SourceTelemetry, "source_telemetry")
         parser.add_lightning_class_args(Throughput, "throughput")
         parser.link_arguments("data.tokenizers", "model.tokenizers")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.optim import Optimizer
 
 from omni.checkpoint import CHECKPOINT_KEY, describe, load_model, vocabulary_of
 from omni.losses import Losses, compute_losses, corrupt_inputs, loss_names
@@ -18,6 +20,7 @@ from omni.optim.build import build_optimizer
 from omni.optim.config import OptimConfig
 from omni.sequence import OmniBatch
 from omni.tokenizers.bundle import Tokenizers
+from omni.training.gradients import GradientNorms
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -50,8 +53,12 @@ class Pretrain(lightning.LightningModule):
         self.model.initialise(seed)
         if init_from is not None:
             self._take_weights(init_from)
-        self.chosen_experts: list[Tensor] = []
-        """Of the latest training batch, for telemetry: (N, T) per layer."""
+        self.losses: Losses | None = None
+        """Of the latest training batch, for callbacks; detached."""
+        self.gradients_asked = False
+        """Set by a callback that wants ``gradient_norms`` of the step that is being worked on."""
+        self.gradient_norms: dict[str, Tensor] = {}
+        """Of the latest step for which they were asked, before clipping, by part of the model."""
 
     def _take_weights(self, path: str) -> None:
         model, tokenizers = load_model(path)
@@ -67,7 +74,7 @@ class Pretrain(lightning.LightningModule):
         noise = Noise.of_rows(batch, self.seed)
         hidden = self.model(corrupt_inputs(batch, self.model, noise))
         losses = compute_losses(self.model, hidden, batch, noise)
-        self.chosen_experts = [routing.experts_NT for routing in hidden.routing]
+        self.losses = replace(losses, total=losses.total.detach())
         self._log("train", losses)
         return losses.total * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
@@ -97,6 +104,24 @@ class Pretrain(lightning.LightningModule):
         for name, mean, count in zip(loss_names(), means, losses.counts_M, strict=True):
             if count:
                 self.log(f"{stage}/{name}", mean, batch_size=int(count), prog_bar=True, on_step=step)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as Lightning does; where the norms by part were asked for, measure them in the same pass."""
+        if not self.gradients_asked:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        self.gradients_asked = False
+        norms = GradientNorms.of(self.trainer.precision_plugin.main_params(optimizer))
+        self.gradient_norms = norms.by_part(self.model)
+        if gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
+            norms.clip(gradient_clip_val)
+        else:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then move the routers' balance by the load of the whole step."""

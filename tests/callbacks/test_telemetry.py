@@ -6,22 +6,9 @@ from unittest.mock import Mock
 
 import lightning
 import pytest
-import torch
 
-from omni.callbacks.router import expert_load
 from omni.callbacks.telemetry import Telemetry
-from omni.sequence import PADDING, OmniBatch
-
-
-def test_expert_load_is_the_share_of_each_modality() -> None:
-    """Five positions go to two of four experts each; the last is padding, and there is no audio."""
-    experts_NT = torch.tensor([[0, 1], [0, 2], [3, 1], [3, 2], [0, 1]])
-    modality_N = torch.tensor([0, 0, 1, 1, PADDING], dtype=torch.uint8)
-    assert expert_load(experts_NT, modality_N, experts=4).tolist() == [
-        [0.5, 0.25, 0.25, 0.0],  # text
-        [0.0, 0.25, 0.25, 0.5],  # image
-        [0.0, 0.0, 0.0, 0.0],  # audio
-    ]
+from omni.sequence import OmniBatch
 
 
 class Looks(Telemetry):

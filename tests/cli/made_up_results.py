@@ -121,6 +121,8 @@ def made_up_results(folder: Path) -> DemoResults:
         prose=[Continuation('The "with" statement <is>', " used & loved.")],
         loss_csv=write_losses(folder / "metrics.csv"),
         router_load=np.full((2, 3, 4), 0.25, np.float32),
+        router_pairs=np.full((2, 3, 4, 4), 1 / 6, np.float32) * (1 - np.eye(4, dtype=np.float32)),
+        router_entropy=np.full((2, 3), 0.5, np.float32),
         seed=3,
         parameters=3_214_000,
         speech_is_synthetic=True,

@@ -91,6 +91,9 @@ def test_report_has_every_section(results: DemoResults) -> None:
     assert all("controls" in a for tag, a in page.elements if tag == "audio")
     assert page.of_class("plot") == 3
     assert page.of_class("heat") == len(results.router_load)
+    assert page.of_class("grid") == 3 + 3 * len(results.router_load), (
+        "a map per modality, and one per layer's pairs"
+    )
     for expected in (
         "All speech here is synthetic. The eSpeak NG synthesiser spoke every clip",
         "12.4\u00a0min",
@@ -101,6 +104,8 @@ def test_report_has_every_section(results: DemoResults) -> None:
         "squared error per patch value",
         "nats per frame",
         "text and image 100 %",
+        "Up to 25 %. Undecidedness by layer: 50 %, 50 %.",
+        "layer 2: 1 and 2, 17 %",
         "omni demo --seed 3",
         "max_steps: 2200",
     ):

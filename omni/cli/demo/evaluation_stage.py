@@ -12,10 +12,9 @@ import lightning
 import numpy as np
 import torch
 import yaml
-from jaxtyping import Float, Int
 from rich.progress import Progress, track
 
-from omni.callbacks.router import expert_load
+from omni.callbacks.router_use import RouterUse
 from omni.cli.demo.report.results import Continuation, DemoResults, HeldOutClip
 from omni.cli.eval import evaluate_checkpoint
 from omni.cli.lightning_cli import OmniCLI
@@ -80,6 +79,7 @@ def evaluate_demo(args: argparse.Namespace, cli: OmniCLI, omni: Omni, corpus: De
     for word in sorted(heldout, key=lambda w: (w.digit, w.voice, w.take)):
         if len(by_word[word.word]) < PROSE_SAMPLES:
             by_word[word.word].append(HeldOutClip(*reconstructed(omni.tokenizers.audio, word.audio)))
+    use = router_use(omni, documents)
     reduced = (
         None
         if args.scale == 1 and args.steps is None
@@ -92,7 +92,9 @@ def evaluate_demo(args: argparse.Namespace, cli: OmniCLI, omni: Omni, corpus: De
         heldout_clips=by_word,
         prose=_continuations(omni, [d for d in documents if d.source == "prose"][:PROSE_SAMPLES]),
         loss_csv=Path(str(cli.trainer.loggers[0].log_dir)) / "metrics.csv",
-        router_load=router_load(omni, documents).numpy(),
+        router_load=use.load.numpy(),
+        router_pairs=use.pairs.numpy(),
+        router_entropy=use.entropy.numpy(),
         seed=args.seed,
         parameters=omni.model.parameter_counts()["total"],
         speech_is_synthetic=args.speech is None,
@@ -150,14 +152,13 @@ def _continuations(omni: Omni, documents: list[Document]) -> list[Continuation]:
 
 
 @torch.no_grad()
-def router_load(omni: Omni, documents: list[Document]) -> Float[torch.Tensor, "layers M E"]:
-    """Share of each modality's positions that each expert gets, over the documents."""
-    experts = omni.model.config.moe.experts
-    chosen: list[list[Int[torch.Tensor, "n T"]]] = []
-    modality = []
+def router_use(omni: Omni, documents: list[Document]) -> RouterUse:
+    """Which experts the positions of each modality went to, over the documents."""
+    total: RouterUse | None = None
     for start in track(range(0, len(documents), BATCH), description="Router load", transient=True):
         batch = collate([[omni.layout.encode(document) for document in documents[start : start + BATCH]]])
-        chosen.append([routing.experts_NT for routing in omni.model(batch).routing])
-        modality.append(batch.modality.flatten())
-    layers = [torch.cat(layer) for layer in zip(*chosen, strict=True)]
-    return torch.stack([expert_load(layer, torch.cat(modality), experts) for layer in layers])
+        modality_N = batch.modality.flatten()
+        use = RouterUse.stack([RouterUse.of(routing, modality_N) for routing in omni.model(batch).routing])
+        total = use if total is None else total + use
+    assert total is not None, "no held-out documents"
+    return total

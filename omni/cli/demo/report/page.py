@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 
 from omni.cli.demo.report.examples import choose, example_cards
+from omni.cli.demo.report.experts import expert_maps
 from omni.cli.demo.report.generated import picture_grid, speech_table
 from omni.cli.demo.report.markup import Markup, join, tag
 from omni.cli.demo.report.results import DemoResults
@@ -141,6 +142,7 @@ SECTIONS: Sequence[Section] = (
     Section("prose", "Prose", "", _prose),
     Section("losses", "Training", "", loss_curves),
     Section("router", "Who uses which experts", "", router_heat),
+    Section("experts", "Experts by layer and in pairs", "", expert_maps),
     Section("settings", "Settings", "", _settings),
 )
 """The page from top to bottom; the table of targets stands behind the first."""

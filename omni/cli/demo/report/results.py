@@ -52,6 +52,10 @@ class DemoResults:
     """``metrics.csv`` of Lightning's CSVLogger."""
     router_load: Float[np.ndarray, "layers M E"]
     """Share of each modality's routed positions that each expert got; zeros for an absent modality."""
+    router_pairs: Float[np.ndarray, "layers M E E"]
+    """Share of each modality's positions that went to both experts; zeros on the diagonal."""
+    router_entropy: Float[np.ndarray, "layers M"]
+    """How undecided the router is on each modality: 1 where all experts score alike."""
     seed: int
     """Seed of data, weights and noise."""
     parameters: int
