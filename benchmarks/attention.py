@@ -12,7 +12,7 @@ Besides documents of one length, ``mixed`` has lengths spread log-normally aroun
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.turns import add_turn_options, check_turn_options, take_turns
+from benchmarks.turns import Turn, add_turn_options, check_turn_options, take_turns
 from omni.cli.json_file import add_json_option, write_json
 from omni.nn.document_attention import AttentionContext, PackedAttention
 
@@ -124,7 +124,7 @@ def both_passes(context: AttentionContext, q: Tensor, k: Tensor, v: Tensor) -> t
     return torch.autograd.grad(out, (q, k, v), torch.ones_like(out))
 
 
-def compared(turns: dict[str, Callable[[], Any]], args: argparse.Namespace) -> dict[str, float]:
+def compared(turns: Mapping[str, Turn], args: argparse.Namespace) -> dict[str, float]:
     """Milliseconds of both and how many times faster the first is, by clock."""
     row: dict[str, float] = {}
     for clock in args.clocks:

@@ -24,7 +24,8 @@ from omni.nn.config import Vocabulary
 from omni.sequence import Sequence
 
 FILE = Path(__file__).with_suffix(".txt")
-COUNT = 400
+COUNT, SEED = 400, 36
+"""Of the seeds below 400, the one whose first 2,048 and 4,096 positions are most like the corpus."""
 MARKERS = {IMAGE.id: (3, 1), AUDIO.id: (1, 1)}
 """Text positions before and behind the patches or frames."""
 Span = tuple[int, int, bool]
@@ -38,7 +39,7 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, help="shards of a demo, measured")
     reader = ShardReader(parser.parse_args().folder)
-    drawn = np.random.default_rng(0).choice(len(reader), COUNT, replace=False)
+    drawn = np.random.default_rng(SEED).choice(len(reader), COUNT, replace=False)
     found = (reader.find(int(number)) for number in drawn)
     lines = [" ".join(map(_word, index.spans(row).tolist())) for index, row in found]
     FILE.write_text("\n".join(lines) + "\n")

@@ -13,6 +13,10 @@ from torch import Tensor, nn
 from benchmarks.omni_step_made import Rows, Trainer
 from benchmarks.turns import Times, Turn
 from omni.losses import Targets, corrupt_inputs, targets_of
+from omni.nn.attention import Attention
+from omni.nn.embed import Embed
+from omni.nn.moe.layer import MoE
+from omni.nn.moe.router import Router
 from omni.nn.noise import Noise
 
 STEP = "step"
@@ -39,10 +43,8 @@ def parts_of(trainer: Trainer, rows: Rows) -> dict[str, Turn]:
         for name, head, loss in _heads(trainer, targets)
     }
     trainer.step(rows)  # the optimizer has its state
-    for parameter in trainer.model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    kept = [parameter.grad for parameter in trainer.model.parameters()]
-    return parts | {"optimizer": partial(_update, trainer, kept)}
+    gradients = [torch.zeros_like(parameter) for parameter in trainer.model.parameters()]
+    return parts | {"optimizer": partial(_update, trainer, gradients)}
 
 
 def shares(times: Times) -> dict[str, float]:
@@ -61,11 +63,13 @@ def _recorded(trainer: Trainer, rows: Rows) -> tuple[dict[str, list[Call]], Tens
     def record(part: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         return lambda module, inputs: calls[part].append(Call(module, inputs))
 
-    watched = [("embedding", model.embed)]
-    for block in model.blocks:
-        watched.append(("attention", block.attention))
-        if block.moe is not None:
-            watched += [("router", block.moe.router), (MIXTURE, block.moe)]
+    kinds: dict[type[nn.Module], str] = {
+        Embed: "embedding",
+        Attention: "attention",
+        Router: "router",
+        MoE: MIXTURE,
+    }
+    watched = [(kinds[type(module)], module) for module in model.modules() if type(module) in kinds]
     hooks = [module.register_forward_pre_hook(record(part)) for part, module in watched]
     batch = rows.batch()
     with torch.no_grad(), trainer.autocast():

@@ -63,7 +63,7 @@ def attend_by_tiles(
 ) -> Float[Tensor, "N A C"]:
     """Attention where ``tiles`` allows it. On CPU torch has no backward pass, and makes all scores."""
     q, k, v = (x.transpose(0, 1).unsqueeze(0) for x in (q_NAC, k_NGC, v_NGC))
-    kernel = _compiled() if q.is_cuda else flex_attention
+    kernel: Callable[..., Tensor] = _compiled() if q.is_cuda else flex_attention
     out = kernel(q, k, v, block_mask=tiles, enable_gqa=q.shape[1] != k.shape[1])
     return out.squeeze(0).transpose(0, 1)
 

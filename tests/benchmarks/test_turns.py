@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -20,7 +22,7 @@ def test_ratios_are_medians_over_rounds() -> None:
 def test_all_take_turns_forwards_and_backwards_and_the_first_round_does_not_count(clock: str) -> None:
     taken: list[str] = []
     torch.set_num_threads(2)
-    times = take_turns({name: lambda name=name: taken.append(name) for name in "ab"}, clock, rounds=2)
+    times = take_turns({name: partial(taken.append, name) for name in "ab"}, clock, rounds=2)
     assert "".join(taken) == "abbaab"
     assert [len(seconds) for seconds in times.seconds.values()] == [2, 2]
     assert torch.get_num_threads() == 2

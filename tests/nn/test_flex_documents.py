@@ -69,10 +69,10 @@ def test_on_a_gpu_all_kernels_equal_a_loop_over_documents(kernel: Kernel, length
     q, k, v = (torch.randn(1, sum(lengths), n, 64).bfloat16() for n in (4, 2, 2))
     upstream = torch.randn(1, sum(lengths), 4, 64)
     exact = [x.double().requires_grad_() for x in (q, k, v)]
-    slow = slow_attention(*(x[0] for x in exact), lengths)[None]
+    slow = slow_attention(exact[0][0], exact[1][0], exact[2][0], lengths)[None]
     expected = [slow, *torch.autograd.grad(slow, exact, upstream.double())]
     own = [x.cuda().requires_grad_() for x in (q, k, v)]
-    fast = PackedAttention(lengths, "cuda", kernel)(*own, layer=0)
+    fast = PackedAttention(lengths, "cuda", kernel)(own[0], own[1], own[2], layer=0)
     found = [fast, *torch.autograd.grad(fast, own, upstream.cuda().bfloat16())]
     for got, wanted in zip(found, expected, strict=True):
         torch.testing.assert_close(got.double().cpu(), wanted, rtol=3e-2, atol=3e-2)
