@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from functools import cache
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -63,11 +63,11 @@ def attend_by_tiles(
 ) -> Float[Tensor, "N A C"]:
     """Attention where ``tiles`` allows it. On CPU torch has no backward pass, and makes all scores."""
     q, k, v = (x.transpose(0, 1).unsqueeze(0) for x in (q_NAC, k_NGC, v_NGC))
-    kernel: Callable[..., Tensor] = _compiled() if q.is_cuda else flex_attention
+    kernel = _kernel(q.device.type)
     out = kernel(q, k, v, block_mask=tiles, enable_gqa=q.shape[1] != k.shape[1])
     return out.squeeze(0).transpose(0, 1)
 
 
 @cache
-def _compiled() -> Callable[..., Tensor]:
-    return torch.compile(flex_attention)
+def _kernel(device: str) -> Any:
+    return torch.compile(flex_attention) if device == "cuda" else flex_attention
