@@ -92,11 +92,9 @@ class PackedAttention:
         return attend(q, k, v).reshape(q_BSAC.shape)
 
     def _bucketed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        outputs, gqa = [], q.shape[1] != k.shape[1]
-        for bucket in self.buckets:  # (documents, longest)
-            own_q, own_k, own_v = (_rows(x, bucket).transpose(1, 2) for x in (q, k, v))
-            mixed = F.scaled_dot_product_attention(own_q, own_k, own_v, is_causal=True, enable_gqa=gqa)
-            outputs.append(mixed.transpose(1, 2).flatten(0, 1))
+        if len(set(self.lengths)) == 1:  # they lie as a batch already
+            return _causal(*(x.unflatten(0, (len(self.lengths), -1)) for x in (q, k, v)))
+        outputs = [_causal(*(_rows(x, bucket) for x in (q, k, v))) for bucket in self.buckets]
         return torch.cat(outputs).index_select(0, self.back)
 
     def _varlen(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -148,6 +146,16 @@ def bucketed(lengths: Seq[int]) -> list[Int[Tensor, "documents longest"]]:
         last = (lengths_D[group] - 1).unsqueeze(1)
         buckets.append(starts_D[group].unsqueeze(1) + offsets.minimum(last))
     return buckets
+
+
+def _causal(
+    q: Float[Tensor, "D L A C"], k: Float[Tensor, "D L G C"], v: Float[Tensor, "D L G C"]
+) -> Float[Tensor, "slots A C"]:
+    """Causal attention of a batch of documents, its rows one behind another."""
+    gqa = q.shape[2] != k.shape[2]
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=gqa)
+    return mixed.transpose(1, 2).flatten(0, 1)
 
 
 def _rows(x: Float[Tensor, "N heads C"], index: Int[Tensor, "D L"]) -> Float[Tensor, "D L heads C"]:

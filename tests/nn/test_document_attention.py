@@ -9,7 +9,7 @@ from torch import Tensor
 from omni.nn.document_attention import Kernel, PackedAttention, bucketed, kernel_for
 from tests.slow_attention import slow_attention
 
-PACKINGS = [(1,), (1, 1, 1), (6,), (3, 1, 4), (7, 1, 8, 2, 30, 9, 10, 1)]
+PACKINGS = [(1,), (1, 1, 1), (6,), (5, 5, 5), (3, 1, 4), (7, 1, 8, 2, 30, 9, 10, 1)]
 HEADS = [(4, 4), (4, 2), (4, 1)]
 
 
