@@ -92,9 +92,10 @@ def compute_losses(
     """All losses of a batch. ``noise`` is that of the flow; by default it is the documents' own."""
     targets = targets_of(batch, model.audio_head.end)
     x_BSD = hidden.x_BSD
+    text = model.text_head.loss(_rows(x_BSD, targets.text_BS), targets.text_ids)
     sums = torch.stack(
         [
-            model.text_head.loss(_rows(x_BSD, targets.text_BS), targets.text_ids),
+            text.objective,
             _image_loss(model, x_BSD, targets, noise or Noise.of_documents(batch)),
             model.audio_head.loss(_rows(x_BSD, targets.audio_BS), targets.codes)[0],
         ]
@@ -106,7 +107,8 @@ def compute_losses(
     routed = max(1, len(hidden.routing)) * batch.step_positions
     total = total + (config.moe.z_loss * z + config.moe.balance_loss * balance) / routed
     counts = torch.stack([mask.sum() for mask in (targets.text_BS, targets.image_BS, targets.audio_BS)])
-    return Losses(total, sums.detach(), counts, z.detach(), balance.detach())
+    said = torch.stack([text.nats, *sums[1:].detach()])
+    return Losses(total, said, counts, z.detach(), balance.detach())
 
 
 def _router_losses(

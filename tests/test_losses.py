@@ -143,6 +143,16 @@ def test_total_is_weighted_and_divided_by_the_counts_of_the_whole_step() -> None
     assert losses.total.item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_text_z_loss_is_in_the_total_and_not_in_the_nats() -> None:
+    batch = collate([documents()])
+    without, with_z = (losses_of(batch, text=TextHeadConfig(z_loss=z)) for z in (0.0, 0.01))
+    assert with_z.sums_M.equal(without.sums_M)
+    model = tiny_model(dtype=torch.float64)
+    logits = model.text_head.linear(model(batch).x_BSD[targets_of(batch, model.audio_head.end).text_BS])
+    z = logits.logsumexp(-1).square().mean().item()
+    assert (with_z.total - without.total).item() == pytest.approx(0.01 * z, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("kept", "absent"),
     [(6, [1, 2]), (2, [1]), (0, [1, 2])],

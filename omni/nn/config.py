@@ -127,9 +127,12 @@ class TextHeadConfig:
     """Positions whose logits exist at once."""
     loss_weight: float = 1.0
     """Weight of the text loss, which is per token."""
+    z_loss: float = 0.0
+    """Weight, beside the nats, of the squared log of the softmax' denominator, which keeps logits from drifting
+    (PaLM, arXiv 2204.02311: 1e-4); 0 for none."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "text.", chunk=1, loss_weight=0)
+        _at_least(self, "text.", chunk=1, loss_weight=0, z_loss=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,7 @@
 """torch's FLOP counter with formulas for what it counts as nothing.
 
-``torch.utils.flop_counter`` knows neither grouped products, nor the CPU's attention, nor the chunked cross
-entropy, and counts the full square of causal attention. With the formulas here a counted step agrees with
-``omni.planning.flops``.
+``torch.utils.flop_counter`` knows neither grouped products nor the CPU's attention, and counts the full square of
+causal attention. With the formulas here a counted step agrees with ``omni.planning.flops``.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn.modules import linear_cross_entropy as _registers_its_operator  # noqa: F401
 from torch.utils.flop_counter import FlopCounterMode
 
 Shape = Any
@@ -23,7 +21,6 @@ def flop_counter() -> FlopCounterMode:
         torch.ops.aten._grouped_mm: _grouped,
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-        torch.ops.torch_nn._linear_cross_entropy_batch_chunked: _cross_entropy,
     }
     return FlopCounterMode(display=False, custom_mapping=formulas)
 
@@ -72,9 +69,3 @@ def _attention_backward(
 ) -> int:
     """Five products: the scores again, then the gradients of weights, values, queries and keys."""
     return 2 * _pairs(query, key, is_causal) * (3 * query[3] + 2 * value[3])
-
-
-def _cross_entropy(hidden: Shape, weight: Shape, *args: Any, out_shape: Shape = None, **kwargs: Any) -> int:
-    """Logits and both gradients, all in the forward pass where gradients are wanted; logits only otherwise."""
-    wanted = sum(bool(flag) for flag in args[-3:-1])
-    return 2 * hidden[0] * weight[0] * weight[1] * (1 + wanted)

@@ -127,7 +127,7 @@ def memory_of(
     in_flight = min(mesh.pp, workload.accumulate)
     outside = kept_outside(config, vocabulary, workload, kernels)
     running = _running(config, parameters, positions, mesh, load)
-    head, head_gradient = _head(config, vocabulary, positions * workload.mix.text, mesh)
+    head, head_gradient = _head(config, vocabulary, positions * workload.mix.text, mesh, precision)
     layer_weights = (parameters.shared + parameters.parts[EXPERTS] / mesh.ep) / mesh.tp / config.layers
     cast = own * (1 - parameters.parts["embed"] / parameters.total)  # tables are looked up, not multiplied
     return Memory(
@@ -151,11 +151,18 @@ def _running(config: ModelConfig, parameters: Parameters, positions: float, mesh
     return max(rows, FP32 * 2 / 3 * stacked / mesh.tp)
 
 
-def _head(config: ModelConfig, vocabulary: Vocabulary, targets: float, mesh: Mesh) -> tuple[float, float]:
-    """Bytes of the text head while it runs (before any block runs backward), and of its gradient, which stays."""
-    chunk = min(config.text.chunk, max(1.0, targets))
-    logits = FP32 * (chunk * vocabulary.text / mesh.tp + 2 * targets * config.width)
-    return logits, FP32 * vocabulary.text * config.width / mesh.tp
+def _head(
+    config: ModelConfig, vocabulary: Vocabulary, targets: float, mesh: Mesh, precision: Precision
+) -> tuple[float, float]:
+    """Bytes of the text head while it runs (before any block runs backward), and of its gradient, which stays.
+
+    Under autocast a chunk's logits, its gradients, the weight and a chunk's share of its gradient are there in
+    16 bits too.
+    """
+    chunk, matrix = min(config.text.chunk, max(1.0, targets)), vocabulary.text * config.width / mesh.tp
+    logits = chunk * vocabulary.text / mesh.tp
+    low = 2 * 2 * (logits + matrix) if precision == "bf16-mixed" else 0.0
+    return FP32 * (logits + 2 * targets * config.width) + low, FP32 * matrix
 
 
 def _copies(mesh: Mesh, layer_weights: float, cast: float, precision: Precision) -> float:

@@ -127,6 +127,7 @@ IMPOSSIBLE: list[tuple[type, dict[str, Any], list[str]]] = [
         ["model.network.text.tied", "false", "model.network.init.method mup", "got true"],
     ),
     (TextHeadConfig, {"chunk": 0}, ["model.network.text.chunk must be at least 1, got 0"]),
+    (TextHeadConfig, {"z_loss": -1.0}, ["model.network.text.z_loss must be at least 0, got -1.0"]),
 ]
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from omni.nn.document_attention import PackedAttention, bucketed
+from omni.nn.document_attention import Kernel, PackedAttention, bucketed, kernel_for
 from tests.slow_attention import slow_attention
 
-PACKINGS = [(1,), (1, 1, 1), (6,), (3, 1, 4), (7, 1, 8, 2, 30, 9, 10, 1)]
+PACKINGS = [(1,), (1, 1, 1), (6,), (5, 5, 5), (3, 1, 4), (7, 1, 8, 2, 30, 9, 10, 1)]
 HEADS = [(4, 4), (4, 2), (4, 1)]
 
 
@@ -75,6 +75,31 @@ def test_lengths_must_fill_the_rows() -> None:
     q, k, v = inputs(6, 1, 1, torch.float32)
     with pytest.raises(ValueError, match="documents of 5 positions, but 6 queries"):
         PackedAttention((3, 2))(q, k, v, layer=0)
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "dtype", "channels", "expected"),
+    [
+        ("cpu", None, torch.bfloat16, 64, "buckets"),
+        ("cuda", (9, 0), torch.float32, 64, "buckets"),
+        ("cuda", (9, 0), torch.bfloat16, 64, "varlen"),
+        ("cuda", (8, 0), torch.float16, 256, "varlen"),
+        ("cuda", (9, 0), torch.bfloat16, 20, "flex"),
+        ("cuda", (9, 0), torch.bfloat16, 12, "buckets"),
+        ("cuda", (7, 5), torch.float16, 64, "flex"),
+        ("cuda", (6, 1), torch.float16, 64, "buckets"),
+    ],
+)
+def test_the_kernel_is_chosen_by_what_the_device_can(
+    device: str,
+    capability: tuple[int, int] | None,
+    dtype: torch.dtype,
+    channels: int,
+    expected: Kernel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert kernel_for(torch.device(device), dtype, channels) == expected
 
 
 @pytest.mark.cuda

@@ -87,7 +87,8 @@ def changes(width: int, init: InitConfig, config: OptimConfig) -> dict[str, floa
     for _ in range(STEPS):
         optimizer.zero_grad()
         hidden_ND = model(batch).x_BSD[:, :-1].flatten(0, 1)
-        (model.text_head.loss(hidden_ND, batch.text_ids[:, 1:].flatten()) / len(hidden_ND)).backward()
+        loss = model.text_head.loss(hidden_ND, batch.text_ids[:, 1:].flatten()).objective
+        (loss / len(hidden_ND)).backward()
         optimizer.step()
     after = activations(model, batch)
     return {name: (after[name] - before[name]).square().mean().sqrt().item() for name in before}

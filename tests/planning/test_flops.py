@@ -54,14 +54,14 @@ def test_ways_of_routing_count_the_same(settings: dict[str, Any]) -> None:
     assert counter.get_total_flops() == pytest.approx(256 * planned.hardware(), rel=0.01)
 
 
-def test_torch_alone_misses_experts_attention_and_cross_entropy() -> None:
+def test_torch_alone_misses_experts_and_attention() -> None:
     config = small_config(moe=MOE)
     model, batch = OmniTransformer(config, VOCABULARY), text_batch(1, 128)
     model.initialise(0)
     with FlopCounterMode(display=False) as counter:
         backward(model, batch, False)
     parts = flops_of(config, VOCABULARY, Workload(length=128)).parts
-    found = sum(parts[name] for name in ("attention", "router", "shared", "dense"))
+    found = sum(parts[name] for name in ("attention", "router", "shared", "dense", "text_head"))
     assert counter.get_total_flops() == pytest.approx(3 * 128 * found, rel=0.01)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
+from benchmarks.peak_memory import peak_bytes
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig, MoEConfig
 from omni.nn.moe.groups import GroupSizes
@@ -61,14 +61,7 @@ def measured(config: ModelConfig, half: bool, checkpointed: bool = False) -> tup
     optimizer.step()
     tensors = list(model.parameters()) + [p.grad for p in model.parameters() if p.grad is not None]
     moments = [value for state in optimizer.state.values() for value in state.values()]
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        backward(model, batch, half)
-    assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
-    events = [e for e in recorded.profiler.kineto_results.events() if e.name() == "[memory]"]
-    running = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        running += event.nbytes()
-        peak = max(peak, running)
+    peak = peak_bytes(lambda: backward(model, batch, half))
     return sum(tensor.nbytes for tensor in (*tensors, *moments)), peak
 
 

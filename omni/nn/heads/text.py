@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+from typing import NamedTuple
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from omni.nn.config import TextHeadConfig
+from omni.nn.heads.cross_entropy import chunked_cross_entropy
 from omni.nn.precision import at_least_fp32
+
+
+class TextLoss(NamedTuple):
+    """The loss of a text head, summed over positions."""
+
+    objective: Float[Tensor, ""]
+    """What to differentiate: the nats with the z-loss."""
+    nats: Float[Tensor, ""]
+    """Detached."""
 
 
 class TextHead(nn.Module):
@@ -16,7 +27,7 @@ class TextHead(nn.Module):
     def __init__(self, width: int, vocab_size: int, config: TextHeadConfig, embedding: nn.Embedding) -> None:
         super().__init__()
         self.linear = nn.Linear(width, vocab_size, bias=False)
-        self.options = nn.LinearCrossEntropyOptions(batch_chunk_size=config.chunk)
+        self.chunk, self.z_loss = config.chunk, config.z_loss
         if config.tied:
             self.linear.weight = embedding.weight
 
@@ -24,8 +35,6 @@ class TextHead(nn.Module):
         """Logits, at least fp32."""
         return at_least_fp32(self.linear(hidden))
 
-    def loss(self, hidden_ND: Float[Tensor, "N D"], ids_N: Int[Tensor, " N"]) -> Float[Tensor, ""]:
-        """Nats, summed over positions."""
-        weight = self.linear.weight.to(hidden_ND.dtype)
-        nats = F.linear_cross_entropy(hidden_ND, weight, ids_N, reduction="sum", options=self.options)
-        return at_least_fp32(nats)
+    def loss(self, hidden_ND: Float[Tensor, "N D"], ids_N: Int[Tensor, " N"]) -> TextLoss:
+        """See ``chunked_cross_entropy``."""
+        return TextLoss(*chunked_cross_entropy(hidden_ND, self.linear.weight, ids_N, self.chunk, self.z_loss))
