@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -10,6 +9,8 @@ from omni.nn.config import ModelConfig
 from omni.nn.feed_forward import SwiGLU
 from omni.nn.moe.experts import Experts
 from omni.nn.moe.router import Router, Routing
+from omni.nn.moe.rows import combine_rows, gather_rows, rows_of
+from omni.nn.precision import product_dtype
 
 
 class MoE(nn.Module):
@@ -28,13 +29,9 @@ class MoE(nn.Module):
         """The mixed output, and the routing for losses and telemetry."""
         x_ND = x_BSD.flatten(0, 1)
         routing = self.router(x_ND, real_BS.flatten())
-        experts_R = routing.experts_NT.flatten()
-        order_R = experts_R.argsort(stable=True)
-        counts_E = torch.bincount(experts_R, minlength=self.router.config.experts)
-        source_R = order_R // self.router.config.top_k  # position of each sorted row
-        y_RD = self.experts(x_ND.index_select(0, source_R), counts_E)
-        gates_R = routing.gates_NT.flatten().index_select(0, order_R).to(y_RD.dtype)
-        out_ND = torch.zeros_like(x_ND, dtype=y_RD.dtype).index_add(0, source_R, y_RD * gates_R[:, None])
+        rows = rows_of(routing.experts_NT, routing.gates_NT, self.router.config.experts)
+        x_RD = gather_rows(x_ND.to(product_dtype(x_ND)), rows)
+        out_ND = combine_rows(self.experts(x_RD, rows.counts_E), rows)
         out_BSD = out_ND.view_as(x_BSD)
         if self.shared is not None:
             out_BSD = out_BSD + self.shared(x_BSD)
