@@ -38,8 +38,9 @@ from typing import Any
 import torch
 
 from benchmarks.moe_step_clock import Clock, Seconds, Turn, clocks, paired_ratio, rounds_of
-from benchmarks.moe_step_peers import DENSE, OURS, PEERS
+from benchmarks.moe_step_peers import COMPILED, DENSE, OURS, PEERS
 from benchmarks.moe_step_stacks import SIZES, check_outputs, layer_turns, layers_of, skew_turns, step_turns
+from omni.cli.allocator import keep_freed_memory
 from omni.cli.json_file import add_json_option, write_json
 
 SKEW = "skew"
@@ -59,6 +60,7 @@ TARGETS = {
 def main() -> None:
     """Measure, print and write."""
     args = parse_arguments()
+    keep_freed_memory()  # as `omni fit` does
     torch.manual_seed(0)
     read = clocks(os.cpu_count() or 1)
     if args.no_wall:
@@ -94,6 +96,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peers", nargs="*", choices=names, default=names, help="beside ours; all by default"
     )
+    parser.add_argument("--compiled", action="store_true", help="ours with model.compile, too (needs g++)")
     parser.add_argument("--rounds", type=int, default=7, help="each one's turns, at least 5")
     parser.add_argument("--no-wall", action="store_true", help="CPU time alone")
     add_json_option(parser)
@@ -112,7 +115,7 @@ def measure(
         turns, load = skew_turns(half)
         figures.setdefault(SKEW, {})[precision] = {"max_over_mean": round(load, 2)}
     else:
-        turns = turns_of(column, precision, args.peers, figures)
+        turns = turns_of(column, precision, [*args.peers, *([COMPILED] if args.compiled else [])], figures)
     for name, clock in read.items():
         seconds = rounds_of(turns, clock, args.rounds)
         milliseconds = {turn: round(1e3 * statistics.median(times), 2) for turn, times in seconds.items()}
@@ -137,7 +140,7 @@ def turns_of(column: str, precision: str, peers: Sequence[str], figures: dict[st
     if left_out:
         figures["left_out"].setdefault(column, {})[precision] = left_out
     for name in layers:
-        if name not in (DENSE, OURS):
+        if name not in (DENSE, OURS, COMPILED):
             (peer,) = (peer for peer in PEERS if peer.name == name)
             figures["versions"][peer.package] = importlib.metadata.version(peer.package)
     if column.startswith("step"):

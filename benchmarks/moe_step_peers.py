@@ -18,7 +18,7 @@ from omni.nn.config import ModelConfig
 from omni.nn.feed_forward import SwiGLU
 from omni.nn.moe.layer import MoE
 
-OURS, DENSE = "omni", "dense"
+OURS, COMPILED, DENSE = "omni", "omni compiled", "dense"
 
 
 class Ours(nn.Module):

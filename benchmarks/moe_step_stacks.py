@@ -6,6 +6,7 @@ one between their layers and what their weights cost the optimizer.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from benchmarks.moe_step_clock import Turn
-from benchmarks.moe_step_peers import DENSE, OURS, PEERS, Ours, dense
+from benchmarks.moe_step_peers import COMPILED, DENSE, OURS, PEERS, Ours, dense
 from omni.losses import compute_losses
 from omni.modality import TEXT
 from omni.model import OmniTransformer
@@ -23,6 +24,7 @@ from omni.nn.moe.layer import MoE
 from omni.optim.build import build_optimizer
 from omni.optim.config import OptimConfig
 from omni.sequence import OmniBatch
+from omni.training.compiling import CompileConfig, compile_parts, compiled_activation
 
 VOCABULARY = Vocabulary(text=8192, patch_values=48, max_grid=8, codebooks=4, codebook_size=64)
 SKEWED = 4.6
@@ -81,6 +83,10 @@ def layers_of(
     """The dense layer, ours and those called ``names``; why some can't be had, and why some have no place here."""
     ours = our_layer(size)
     layers: dict[str, nn.Module] = {DENSE: dense(size.config), OURS: Ours(ours)}
+    if COMPILED in names:
+        twin = copy.deepcopy(ours)
+        twin.experts.activation = compiled_activation()
+        layers[COMPILED] = Ours(twin)
     missing: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for peer in (peer for peer in PEERS if peer.name in names):
@@ -145,7 +151,7 @@ def check_outputs(layers: Mapping[str, nn.Module], size: Size) -> None:
     with torch.no_grad():
         expected = layers[OURS](x_BSD)
         for name, layer in layers.items():
-            if name not in (DENSE, OURS):
+            if name != DENSE:
                 error = float((layer(x_BSD) - expected).norm() / expected.norm())
                 if error > 0.02:  # one that computes in bf16 chooses other experts here and there
                     raise ValueError(f"{name}: its output differs from ours by {error:.1%}")
@@ -164,7 +170,9 @@ def model_around(name: str, size: Size) -> OmniTransformer:
         config = replace(config, moe=replace(config.moe, dense_layers=config.layers))
     model = OmniTransformer(config, VOCABULARY)
     model.initialise(0)
-    if name not in (DENSE, OURS):
+    if name == COMPILED:
+        compile_parts(model, CompileConfig(experts=True, attention=True), torch.device("cpu"))
+    elif name not in (DENSE, OURS):
         (peer,) = (peer for peer in PEERS if peer.name == name)
         for block in model.blocks:
             block.moe = Swapped(peer.make(config, block.moe))

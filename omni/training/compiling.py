@@ -47,9 +47,7 @@ def compile_parts(model: OmniTransformer, config: CompileConfig, device: torch.d
     if config.enabled and device.type == "cpu":
         _require_compiler()
     if config.experts:
-        activation = Activation(
-            torch.compile(plain_swiglu, fullgraph=True), torch.compile(plain_gradients, fullgraph=True)
-        )
+        activation = compiled_activation()
         for module in model.modules():
             if isinstance(module, Experts):
                 module.activation = activation
@@ -60,6 +58,11 @@ def compile_parts(model: OmniTransformer, config: CompileConfig, device: torch.d
             block.feed_forward_norm.compile(fullgraph=True)
             attention = block.attention
             attention.project = torch.compile(attention.project, fullgraph=True)  # type: ignore[method-assign]
+
+
+def compiled_activation() -> Activation:
+    """SwiGLU and its gradient as one kernel each."""
+    return Activation(*(torch.compile(part, fullgraph=True) for part in (plain_swiglu, plain_gradients)))
 
 
 def _require_compiler() -> None:

@@ -32,8 +32,10 @@ class Experts(nn.Module):
         if dtype == torch.float64:  # grouped_mm has no fp64 kernel
             return self.looped(x_RD, counts_E)
         ends_E = counts_E.cumsum(0, dtype=torch.int32)
-        weights = self.w13.to(dtype), self.w2.to(dtype)
-        return _Grouped.apply(x_RD.to(dtype), *weights, ends_E, self.activation)
+        w13, w2 = self.w13.to(dtype), self.w2.to(dtype)
+        hidden = F.grouped_mm(x_RD.to(dtype), w13.mT, offs=ends_E)  # (R, 2H)
+        active = _Activate.apply(hidden, self.activation)  # (R, H)
+        return F.grouped_mm(active, w2.mT, offs=ends_E)
 
     def looped(self, x_RD: Float[Tensor, "R D"], counts_E: Int[Tensor, " E"]) -> Float[Tensor, "R D"]:
         """The same, one expert after another: for fp64, and the reference in tests."""
@@ -45,24 +47,17 @@ class Experts(nn.Module):
         return torch.cat(outputs)
 
 
-class _Grouped(torch.autograd.Function):
-    """SwiGLU by grouped products. By hand, so that what is kept and what is passed over again is the least."""
+class _Activate(torch.autograd.Function):
+    """An activation whose gradient is written by hand, so that its input alone is kept."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x_RD: Tensor, w13: Tensor, w2: Tensor, ends_E: Tensor, activation: Activation
-    ) -> Tensor:
-        hidden = F.grouped_mm(x_RD, w13.mT, offs=ends_E)  # (R, 2H)
-        active = activation.forward(hidden)  # (R, H)
-        ctx.save_for_backward(x_RD, w13, w2, ends_E, hidden, active)
+    def forward(ctx: Any, hidden: Tensor, activation: Activation) -> Tensor:
+        ctx.save_for_backward(hidden)
         ctx.activation = activation
-        return F.grouped_mm(active, w2.mT, offs=ends_E)
+        return activation.forward(hidden)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_RD: Tensor) -> Any:
-        x_RD, w13, w2, ends_E, hidden, active = ctx.saved_tensors
-        grad_w2 = F.grouped_mm(grad_RD.mT, active, offs=ends_E)
-        grad_hidden = ctx.activation.gradients(F.grouped_mm(grad_RD, w2, offs=ends_E), hidden)
-        grad_w13 = F.grouped_mm(grad_hidden.mT, x_RD, offs=ends_E)
-        return F.grouped_mm(grad_hidden, w13, offs=ends_E), grad_w13, grad_w2, None, None
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        (hidden,) = ctx.saved_tensors
+        return ctx.activation.gradients(grad, hidden), None

@@ -28,12 +28,13 @@ def swiglu(hidden: Float[Tensor, "R H2"]) -> Float[Tensor, "R H"]:
 
 
 def swiglu_gradients(grad: Float[Tensor, "R H"], hidden: Float[Tensor, "R H2"]) -> Float[Tensor, "R H2"]:
-    """The gradient of ``hidden`` from that of ``swiglu``; overwrites ``grad``."""
+    """The gradient of ``hidden`` from that of ``swiglu``."""
     gate, up = hidden.chunk(2, dim=-1)
     grad_hidden = torch.empty_like(hidden)
     grad_gate, grad_up = grad_hidden.chunk(2, dim=-1)
     torch.mul(F.silu(gate), grad, out=grad_up)
-    torch.ops.aten.silu_backward.grad_input(grad.mul_(up), gate, grad_input=grad_gate)
+    torch.mul(grad, up, out=grad_gate)
+    torch.ops.aten.silu_backward.grad_input(grad_gate, gate, grad_input=grad_gate)
     return grad_hidden
 
 

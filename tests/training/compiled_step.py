@@ -1,0 +1,57 @@
+"""A training step of a small model, eager and compiled.
+
+Command:  python -m tests.training.compiled_step fp32|bf16
+Result:   {"loss", "eager_loss", "worst_gradient_error"} as JSON
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+
+import torch
+
+from omni.losses import compute_losses
+from omni.model import OmniTransformer
+from omni.training.compiling import CompileConfig, compile_parts
+from tests.planning.text_batch import VOCABULARY, small_config, text_batch
+from tests.tiny_model import gradients, shake
+
+
+def make_model() -> OmniTransformer:
+    """One layer, nothing in it zero."""
+    model = OmniTransformer(small_config(layers=1), VOCABULARY)
+    model.initialise(0)
+    shake(model)
+    return model
+
+
+def step(model: OmniTransformer, half: bool) -> tuple[float, dict[str, torch.Tensor]]:
+    """Loss and gradients of a batch that is always the same."""
+    torch.manual_seed(1)
+    batch = text_batch(2, 64)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        loss = compute_losses(model, model(batch), batch).total
+    loss.backward()
+    return float(loss), gradients(model)
+
+
+def main() -> None:
+    """Compare."""
+    half = sys.argv[1] == "bf16"
+    torch.set_num_threads(1)
+    eager = make_model()
+    compiled = copy.deepcopy(eager)
+    compile_parts(compiled, CompileConfig(experts=True, attention=True), torch.device("cpu"))
+    assert compiled.state_dict().keys() == eager.state_dict().keys()
+    (loss, grads), (eager_loss, expected) = step(compiled, half), step(eager, half)
+    errors = [
+        float((grad - expected[name]).norm() / expected[name].norm().clamp(min=1e-12))
+        for name, grad in grads.items()
+    ]
+    print(json.dumps({"loss": loss, "eager_loss": eager_loss, "worst_gradient_error": max(errors)}))
+
+
+if __name__ == "__main__":
+    main()
