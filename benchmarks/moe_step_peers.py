@@ -68,14 +68,14 @@ def mixtral(implementation: str) -> Callable[[ModelConfig, MoE], nn.Module]:
         from transformers import MixtralConfig
         from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 
-        settings = MixtralConfig(
-            hidden_size=config.width,
-            intermediate_size=config.moe.expert_width,
-            num_local_experts=config.moe.experts,
-            num_experts_per_tok=config.moe.top_k,
-            experts_implementation=implementation,
-        )
-        block = MixtralSparseMoeBlock(settings)
+        settings: dict[str, Any] = {
+            "hidden_size": config.width,
+            "intermediate_size": config.moe.expert_width,
+            "num_local_experts": config.moe.experts,
+            "num_experts_per_tok": config.moe.top_k,
+            "experts_implementation": implementation,
+        }
+        block = MixtralSparseMoeBlock(MixtralConfig(**settings))
         copy(ours.router.weight, block.gate.weight)
         copy(ours.experts.w13, block.experts.gate_up_proj)
         copy(ours.experts.w2, block.experts.down_proj)

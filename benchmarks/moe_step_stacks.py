@@ -175,7 +175,9 @@ def model_around(name: str, size: Size) -> OmniTransformer:
     elif name not in (DENSE, OURS):
         (peer,) = (peer for peer in PEERS if peer.name == name)
         for block in model.blocks:
-            block.moe = Swapped(peer.make(config, block.moe))
+            ours = block.moe
+            assert isinstance(ours, MoE), type(ours)
+            block.moe = Swapped(peer.make(config, ours))
     return model.train()
 
 

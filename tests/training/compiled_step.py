@@ -34,7 +34,7 @@ def step(model: OmniTransformer, half: bool) -> tuple[float, dict[str, torch.Ten
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         loss = compute_losses(model, model(batch), batch).total
     loss.backward()
-    return float(loss), gradients(model)
+    return float(loss.detach()), gradients(model)
 
 
 def main() -> None:
