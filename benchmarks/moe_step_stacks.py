@@ -213,4 +213,5 @@ def text_batch(size: Size, seed: int) -> OmniBatch:
         lengths=(size.length,) * size.rows,
         targets=torch.tensor([positions - size.rows, 0, 0]),
         step_positions=positions,
+        keys=tuple(f"row {row}" for row in range(size.rows)),
     )
