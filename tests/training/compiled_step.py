@@ -15,14 +15,16 @@ import torch
 
 from omni.losses import compute_losses
 from omni.model import OmniTransformer
+from omni.nn.config import MoEConfig
 from omni.training.compiling import CompileConfig, compile_parts
 from tests.planning.text_batch import VOCABULARY, small_config, text_batch
 from tests.tiny_model import gradients, shake
 
 
 def make_model() -> OmniTransformer:
-    """One layer, nothing in it zero."""
-    model = OmniTransformer(small_config(layers=1), VOCABULARY)
+    """One layer, nothing in it zero, and no choice of experts that rounding could turn over."""
+    moe = MoEConfig(experts=4, top_k=4, expert_width=64)
+    model = OmniTransformer(small_config(layers=1, moe=moe), VOCABULARY)
     model.initialise(0)
     shake(model)
     return model
