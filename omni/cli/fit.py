@@ -19,6 +19,8 @@ def run_arguments(arguments: Seq[str]) -> None:
     Raises:
         ValueError: the config parses but can't work; the message names the keys.
     """
+    from omni.cli.allocator import keep_freed_memory
     from omni.cli.lightning_cli import OmniCLI
 
+    keep_freed_memory()
     OmniCLI.from_arguments(["fit", *arguments])

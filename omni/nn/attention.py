@@ -24,12 +24,18 @@ class Attention(nn.Module):
         self.q_norm = nn.RMSNorm(self.channels)
         self.k_norm = nn.RMSNorm(self.channels)
 
+    def project(
+        self, x_BSD: Float[Tensor, "B S D"], rotation: Rotation
+    ) -> tuple[Float[Tensor, "B S A C"], Float[Tensor, "B S G C"], Float[Tensor, "B S G C"]]:
+        """Queries and keys, normalised and rotated, and values."""
+        q, k, v = self.qkv(x_BSD).split(self.widths, dim=-1)
+        q_BSAC = rotate(self.q_norm(q.unflatten(-1, (self.heads, self.channels))), rotation)
+        k_BSGC = rotate(self.k_norm(k.unflatten(-1, (self.kv_heads, self.channels))), rotation)
+        return q_BSAC, k_BSGC, v.unflatten(-1, (self.kv_heads, self.channels))
+
     def forward(
         self, x_BSD: Float[Tensor, "B S D"], rotation: Rotation, context: AttentionContext
     ) -> Float[Tensor, "B S D"]:
         """Mix positions as ``context`` allows."""
-        q, k, v = self.qkv(x_BSD).split(self.widths, dim=-1)
-        q_BSAC = rotate(self.q_norm(q.unflatten(-1, (self.heads, self.channels))), rotation)
-        k_BSGC = rotate(self.k_norm(k.unflatten(-1, (self.kv_heads, self.channels))), rotation)
-        v_BSGC = v.unflatten(-1, (self.kv_heads, self.channels))
+        q_BSAC, k_BSGC, v_BSGC = self.project(x_BSD, rotation)
         return self.out(context(q_BSAC, k_BSGC, v_BSGC, self.layer).flatten(-2))

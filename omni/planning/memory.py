@@ -83,10 +83,13 @@ def kept_by_block(
         FP32 * width  # input of the router, in fp32
         + 2 * FP32 * moe.experts
         + (moe.experts if moe.routing != "agnostic" else 0)  # which are closed
-        + moe.top_k * (3 * INT64 + 2 * FP32)
+        + moe.top_k * (4 * INT64 + 2 * FP32)
+        + INT64
         + 2 * FP32
-        + load * half * moe.top_k * (width + 4 * moe.expert_width)  # rows, gate and up, activated, product
-        + load * 2 * FP32 * moe.top_k * width  # outputs, and outputs by gates
+        + load
+        * half
+        * moe.top_k
+        * (2 * width + 3 * moe.expert_width)  # rows and outputs; gate and up, product
     )
     shared = half * (4 * moe.shared_width + (width if mixed else 0)) if moe.shared_width else 0
     return float(attention + norm + routed + shared)

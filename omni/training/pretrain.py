@@ -20,6 +20,7 @@ from omni.optim.build import build_optimizer
 from omni.optim.config import OptimConfig
 from omni.sequence import OmniBatch
 from omni.tokenizers.bundle import Tokenizers
+from omni.training.compiling import CompileConfig, compile_parts
 from omni.training.gradients import GradientNorms
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -35,6 +36,7 @@ class Pretrain(lightning.LightningModule):
         optim: OptimConfig = OptimConfig(),  # noqa: B008 (frozen)
         seed: int = 0,
         init_from: str | None = None,
+        compile: CompileConfig = CompileConfig(),  # noqa: B008 (frozen)
     ) -> None:
         """
         Args:
@@ -44,11 +46,12 @@ class Pretrain(lightning.LightningModule):
             seed: draws the weights and all noise of training.
             init_from: checkpoint whose weights to start from (fine-tuning); its step, optimizer and place in the
                 data are not taken. ``--ckpt_path`` resumes a run instead.
+            compile: parts of the network that ``torch.compile`` makes faster.
         """
         super().__init__()
         optim.check_with(network)
         self.tokenizers = Tokenizers.load(tokenizers)
-        self.optim_config, self.seed = optim, seed
+        self.optim_config, self.compile_config, self.seed = optim, compile, seed
         self.model = OmniTransformer(network, vocabulary_of(self.tokenizers))
         self.model.initialise(seed)
         if init_from is not None:
@@ -146,14 +149,19 @@ class Pretrain(lightning.LightningModule):
 
     def setup(self, stage: str) -> None:
         """
+        Compile what is to be compiled.
+
         Raises:
-            ValueError: a precision in which the router's counts and the flow's time would be too coarse.
+            ValueError: a precision in which the router's counts and the flow's time would be too coarse; nothing
+                to compile with.
         """
         if self.trainer.precision not in PRECISIONS:
             raise ValueError(
                 f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {self.trainer.precision!r}: "
                 f"weights, router and targets stay in fp32"
             )
+        if stage == "fit":
+            compile_parts(self.model, self.compile_config, self.trainer.strategy.root_device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """

@@ -51,5 +51,12 @@ def choose_positions(
         gates.append(best.values.T.flatten())
         counts += [capacity] * group.size
         first += group.size
-    counts_E = torch.tensor(counts, device=scores_NE.device)
-    return Rows(counts_E=counts_E, source_R=torch.cat(sources), gates_R=torch.cat(gates))
+    source_R = torch.cat(sources)
+    rows_N = torch.bincount(source_R, minlength=len(scores_NE))
+    return Rows(
+        counts_E=torch.tensor(counts, device=scores_NE.device),
+        source_R=source_R,
+        gates_R=torch.cat(gates),
+        place_R=source_R.argsort(stable=True),
+        starts_N=rows_N.cumsum(0) - rows_N,
+    )

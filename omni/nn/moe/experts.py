@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from omni.nn.moe.swiglu import Activation, swiglu, swiglu_gradients
+from omni.nn.precision import product_dtype
 
 
 class Experts(nn.Module):
@@ -15,19 +21,21 @@ class Experts(nn.Module):
         super().__init__()
         self.w13 = nn.Parameter(torch.empty(experts, 2 * hidden, width))
         self.w2 = nn.Parameter(torch.empty(experts, width, hidden))
+        self.activation = Activation(swiglu, swiglu_gradients)
 
     def forward(self, x_RD: Float[Tensor, "R D"], counts_E: Int[Tensor, " E"]) -> Float[Tensor, "R D"]:
-        """Apply expert e to its ``counts_E[e]`` rows; rows are sorted by expert."""
-        if x_RD.dtype == torch.float64:  # grouped_mm has no fp64 kernel
+        """Apply expert e to its ``counts_E[e]`` rows; rows are sorted by expert.
+
+        The result has autocast's dtype where it is on, as that of ``nn.Linear``.
+        """
+        dtype = product_dtype(x_RD)  # grouped_mm does not follow autocast by itself
+        if dtype == torch.float64:  # grouped_mm has no fp64 kernel
             return self.looped(x_RD, counts_E)
-        dtype, device = x_RD.dtype, x_RD.device.type
-        if torch.is_autocast_enabled(device):  # grouped_mm does not follow it
-            dtype = torch.get_autocast_dtype(device)
-        offsets_E = counts_E.cumsum(0, dtype=torch.int32)
+        ends_E = counts_E.cumsum(0, dtype=torch.int32)
         w13, w2 = self.w13.to(dtype), self.w2.to(dtype)
-        hidden = F.grouped_mm(x_RD.to(dtype), w13.transpose(1, 2), offs=offsets_E)  # (R, 2H)
-        gate, up = hidden.chunk(2, dim=-1)
-        return F.grouped_mm(F.silu(gate) * up, w2.transpose(1, 2), offs=offsets_E).to(x_RD.dtype)
+        hidden = F.grouped_mm(x_RD.to(dtype), w13.mT, offs=ends_E)  # (R, 2H)
+        active = _Activate.apply(hidden, self.activation)  # (R, H)
+        return F.grouped_mm(active, w2.mT, offs=ends_E)
 
     def looped(self, x_RD: Float[Tensor, "R D"], counts_E: Int[Tensor, " E"]) -> Float[Tensor, "R D"]:
         """The same, one expert after another: for fp64, and the reference in tests."""
@@ -37,3 +45,19 @@ class Experts(nn.Module):
             gate, up = F.linear(x, w13).chunk(2, dim=-1)
             outputs.append(F.linear(F.silu(gate) * up, w2))
         return torch.cat(outputs)
+
+
+class _Activate(torch.autograd.Function):
+    """An activation whose gradient is written by hand, so that its input alone is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, activation: Activation) -> Tensor:
+        ctx.save_for_backward(hidden)
+        ctx.activation = activation
+        return activation.forward(hidden)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        (hidden,) = ctx.saved_tensors
+        return ctx.activation.gradients(grad, hidden), None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -10,7 +9,8 @@ from omni.nn.config import ModelConfig
 from omni.nn.feed_forward import SwiGLU
 from omni.nn.moe.experts import Experts
 from omni.nn.moe.router import Router, Routing
-from omni.nn.moe.rows import rows_of
+from omni.nn.moe.rows import combine_rows, gather_rows, rows_of
+from omni.nn.precision import product_dtype
 
 
 class MoE(nn.Module):
@@ -35,9 +35,8 @@ class MoE(nn.Module):
         rows = routing.rows
         if rows is None:
             rows = rows_of(routing.experts_NT, routing.gates_NT, self.router.config.experts)
-        y_RD = self.experts(x_ND.index_select(0, rows.source_R), rows.counts_E)
-        gated_RD = y_RD * rows.gates_R.to(y_RD.dtype)[:, None]
-        out_ND = torch.zeros_like(x_ND, dtype=y_RD.dtype).index_add(0, rows.source_R, gated_RD)
+        x_RD = gather_rows(x_ND.to(product_dtype(x_ND)), rows)
+        out_ND = combine_rows(self.experts(x_RD, rows.counts_E), rows)
         out_BSD = out_ND.view_as(x_BSD)
         if self.shared is not None:
             out_BSD = out_BSD + self.shared(x_BSD)
