@@ -6,7 +6,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, replace
 
 from omni.modality import Modality
-from omni.sequence import Document, Segment
+from omni.sequence import Document, Role, Segment
 
 
 @dataclass(frozen=True)
@@ -57,5 +57,5 @@ class Choice:
         ]
 
 
-def _turn(segments: Seq[Segment], role: str | None, loss: bool) -> tuple[Segment, ...]:
+def _turn(segments: Seq[Segment], role: Role | None, loss: bool) -> tuple[Segment, ...]:
     return tuple(replace(segment, role=segment.role or role, loss=loss) for segment in segments)

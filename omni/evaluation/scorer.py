@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 
 from omni.layout import Layout
-from omni.losses import compute_losses
+from omni.losses import compute_losses, targets_of
 from omni.model import Hidden, OmniTransformer
 from omni.sequence import Document, OmniBatch, Sequence
 
@@ -31,6 +32,16 @@ class DocumentLoss:
     """Text tokens, patches and frames."""
 
 
+@dataclass(frozen=True, eq=False)
+class TextLikelihood:
+    """What a model says of the text targets of one sequence."""
+
+    nats: Float[np.ndarray, " L"]
+    """What each token costs."""
+    greedy: Bool[np.ndarray, " L"]
+    """Whether no other token is likelier."""
+
+
 class DocumentScorer:
     """Runs documents through a model, many at a time; what comes out for one depends on no other.
 
@@ -42,14 +53,41 @@ class DocumentScorer:
     ) -> None:
         self.model, self.layout, self.collate, self.positions = model, layout, collate, positions
 
+    @torch.no_grad()
     def losses(self, documents: Seq[Document]) -> list[DocumentLoss]:
         """One per document, in order.
 
         Raises:
             ValueError: a document can't be encoded; the message names it.
         """
-        sequences = map(self.layout.encode, documents)
-        return [loss for pack in self._packs(sequences) for loss in self._of_pack(pack)]
+        found = []
+        for own, batch in self._scored(map(self.layout.encode, documents)):
+            loss = compute_losses(self.model, own, batch)
+            found.append(DocumentLoss(loss.sums_M.double().cpu().numpy(), loss.counts_M.cpu().numpy()))
+        return found
+
+    @torch.no_grad()
+    def text(self, sequences: Iterable[Sequence]) -> list[TextLikelihood]:
+        """One per sequence, in order."""
+        found = []
+        for own, batch in self._scored(iter(sequences)):
+            targets = targets_of(batch, self.model.audio_head.end)
+            logits = self.model.text_head(own.x_BSD[targets.text_BS])
+            nats = F.cross_entropy(logits, targets.text_ids, reduction="none")
+            greedy = logits.argmax(-1) == targets.text_ids
+            found.append(TextLikelihood(nats.double().cpu().numpy(), greedy.cpu().numpy()))
+        return found
+
+    def _scored(self, sequences: Iterator[Sequence]) -> Iterator[tuple[Hidden, OmniBatch]]:
+        """The hidden states of each sequence, and a batch of it alone."""
+        device = next(self.model.parameters()).device
+        for pack in self._packs(sequences):
+            x_BSD = self.model(self.collate([pack]).to(device)).x_BSD
+            start = 0
+            for sequence in pack:
+                end = start + len(sequence)
+                yield Hidden(x_BSD[:, start:end], ()), self.collate([[sequence]]).to(device)
+                start = end
 
     def _packs(self, sequences: Iterator[Sequence]) -> Iterator[list[Sequence]]:
         pack: list[Sequence] = []
@@ -60,14 +98,3 @@ class DocumentScorer:
             pack.append(sequence)
         if pack:
             yield pack
-
-    @torch.no_grad()
-    def _of_pack(self, pack: list[Sequence]) -> Iterator[DocumentLoss]:
-        device = next(self.model.parameters()).device
-        x_BSD = self.model(self.collate([pack]).to(device)).x_BSD
-        start = 0
-        for sequence in pack:
-            own = Hidden(x_BSD[:, start : start + len(sequence)], ())
-            found = compute_losses(self.model, own, self.collate([[sequence]]).to(device))
-            yield DocumentLoss(found.sums_M.double().cpu().numpy(), found.counts_M.cpu().numpy())
-            start += len(sequence)
