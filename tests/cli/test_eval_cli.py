@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,23 @@ def test_an_export_does_not_write_over_anything(
     (tmp_path / "kept.txt").write_text("mine")
     assert main(["export", str(files / "last.ckpt"), str(tmp_path)]) == 2
     assert "there is something already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "package", "extra"),
+    [("--lm-eval", "lm_eval", "eval"), ("--lmms-eval", "lmms_eval", "eval-multimodal")],
+)
+def test_a_missing_harness_is_one_line_that_says_what_to_install(
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    package: str,
+    extra: str,
+) -> None:
+    for name in (package, f"{package}.api", f"{package}.api.model"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in ("text", "multimodal"):
+        monkeypatch.delitem(sys.modules, f"omni.evaluation.harness.{name}", raising=False)
+    assert main(["eval", str(files / "last.ckpt"), option, "task"]) == 2
+    assert f"is not installed: pip install 'omni[{extra}]'" in capsys.readouterr().err

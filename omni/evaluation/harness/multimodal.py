@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 try:
+    from lmms_eval.api.instance import GenerationResult
     from lmms_eval.api.model import lmms
 except ImportError as error:
     raise ImportError("lmms-eval is not installed: pip install 'omni[eval-multimodal]'") from error
@@ -36,11 +37,12 @@ class OmniMultimodalLM(lmms):
         super().__init__()
         self.omni, self.scorer, self.batch = omni, scorer, batch_size
 
-    def loglikelihood(self, requests: Seq[Any]) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: Seq[Any]) -> list[GenerationResult]:
         """Nats that each answer costs, without its end, and whether it is the greedy one.
 
         Costs, not log-likelihoods: ``lmms-eval`` takes the option of the *lowest* value, since its models return
-        their loss (``ConfigurableTask.process_results``).
+        their loss (``ConfigurableTask.process_results``). Each pair comes wrapped, since the harness turns a bare one
+        into a string (``unwrap_generation_output`` of 0.7.3).
         """
         layout = self.omni.layout
         sequences = []
@@ -50,7 +52,8 @@ class OmniMultimodalLM(lmms):
             asked = turn_of(self._prompt(context, visual, document), "user", loss=False)
             said = Document((*asked, Text(answer, role="assistant")), key=f"{task}-{number}")
             sequences.append(layout.finish(layout.encode_open(said), said.key))
-        return [(float(one.nats.sum()), bool(one.greedy.all())) for one in self.scorer.text(sequences)]
+        found = self.scorer.text(sequences)
+        return [GenerationResult((float(one.nats.sum()), bool(one.greedy.all()))) for one in found]
 
     def generate_until(self, requests: Seq[Any]) -> list[str]:
         """The model's answer to each document, up to the first stop string."""
