@@ -14,7 +14,7 @@ from omni.export import tied, write_export
 from omni.inference.omni import Omni
 from omni.inference.options import SamplingOptions
 from omni.nn.config import TextHeadConfig
-from omni.sequence import Image, Text
+from omni.sequence import Image, Segment, Text
 from tests.tiny import picture, tiny_tokenizers
 from tests.tiny_model import tiny_config, tiny_model
 
@@ -50,7 +50,8 @@ def test_what_lies_in_the_folder(folder: Path) -> None:
 
 
 def test_it_answers_as_the_model_does(folder: Path) -> None:
-    prompt, options = [Image(picture(3)), Text("which digit?")], SamplingOptions(max_text=8)
+    prompt: list[Segment] = [Image(picture(3)), Text("which digit?")]
+    options = SamplingOptions(max_text=8)
     expected = Omni(tiny_model(), tiny_tokenizers()).generate(prompt, "text", options)
     assert Omni.from_checkpoint(folder).generate(prompt, "text", options) == expected
 

@@ -43,7 +43,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--judges", help="folder of judges (default: `judges` beside the folder of --data's folder, if any)"
     )
     parser.add_argument(
-        "--limit", type=int, help="documents of each source, and questions of each file, at most"
+        "--lm-eval", default="", metavar="TASKS", help="tasks of lm-eval, separated by commas (extra `eval`)"
+    )
+    parser.add_argument(
+        "--lmms-eval", default="", metavar="TASKS", help="tasks of lmms-eval (extra `eval-multimodal`)"
+    )
+    parser.add_argument(
+        "--task-files",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of task files of the two, instead of their own",
+    )
+    parser.add_argument(
+        "--limit", type=int, help="documents of each source or task, and questions of each file, at most"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of sampling and of bootstraps (default 0)")
     parser.add_argument(

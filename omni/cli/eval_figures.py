@@ -41,8 +41,10 @@ class EvaluationFigures:
 
     def add_harness(self, found: HarnessFigures) -> None:
         """Take in the figures of another harness."""
-        for own, new in zip((self.metrics, self.intervals, self.counts), found, strict=True):
-            own.update(new)  # type: ignore[arg-type]
+        metrics, intervals, counts = found
+        self.metrics.update(metrics)
+        self.intervals.update(intervals)
+        self.counts.update(counts)
 
     def add_chosen(self, chosen: Sequence[Chosen]) -> None:
         """Take in the answers to questions with options."""

@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     callback = evaluation(folder)
-    more = {"strategy": "ddp"} if world > 1 else {}
+    strategy = "ddp" if world > 1 else "auto"
     fit(
         folder,
         folder / f"out-{world}",
@@ -56,7 +56,7 @@ def main(folder: Path) -> None:
         max_steps=2,
         devices=world,
         callbacks=[callback],
-        **more,
+        strategy=strategy,
     )
     found = {tally.name: [tally.numbers.tolist(), tally.value] for tally in callback.tallies}
     (folder / f"{world}-{rank}.json").write_text(json.dumps(found))

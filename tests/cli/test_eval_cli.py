@@ -61,7 +61,13 @@ def found(files: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
             self, prompts, want, replace(options, max_text=6, max_audio_seconds=0.2, image_steps=2)
         )
 
-    command = [files / "last.ckpt", "--data", files / "heldout", "--choices", files / "exam.jsonl"]
+    command: list[str | Path] = [
+        files / "last.ckpt",
+        "--data",
+        files / "heldout",
+        "--choices",
+        files / "exam.jsonl",
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Omni, "generate_batch", briefly)
         return evaluated(*command, "--limit", "3", out=out)

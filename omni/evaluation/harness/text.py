@@ -15,7 +15,7 @@ from omni.evaluation.harness.generation import continued
 from omni.evaluation.scorer import DocumentScorer
 from omni.inference.omni import Omni
 from omni.layout import SequenceBuilder
-from omni.sequence import Document, Sequence, Text
+from omni.sequence import Document, Segment, Sequence, Text
 
 
 class OmniTextLM(TemplateLM):
@@ -75,7 +75,7 @@ class OmniTextLM(TemplateLM):
 
     def generate_until(self, requests: Seq[Any], disable_tqdm: bool = False) -> list[str]:
         """What the model writes behind each context, up to the first stop string."""
-        asked = [
+        asked: list[tuple[list[Segment], dict[str, Any]]] = [
             ([Text(context)] if context else [], settings) for context, settings in (r.args for r in requests)
         ]
         return continued(self.omni, asked, self.chat, self.batch)

@@ -14,8 +14,10 @@ pytest.importorskip("lm_eval")
 
 from omni.cli.eval import scorer_of
 from omni.cli.eval_harness import run_text_tasks
+from omni.cli.main import main
 from omni.datamodules.collate import collate
 from omni.evaluation.harness.text import OmniTextLM
+from omni.export import write_export
 from omni.inference.omni import Omni
 from omni.inference.options import SamplingOptions
 from omni.inference.score import text_nats
@@ -90,6 +92,23 @@ def test_tasks_of_every_kind_run_from_local_files(omni: Omni, tasks: Path) -> No
     assert counts["choose_acc"] == counts["write_exact_match"] == 3
     low, high = intervals["choose_acc"]
     assert low <= metrics["choose_acc"] <= high
+
+
+def test_the_command(omni: Omni, tasks: Path, tmp_path: Path) -> None:
+    write_export(tmp_path / "model", omni.model, omni.tokenizers)
+    command = [
+        "eval",
+        str(tmp_path / "model"),
+        "--lm-eval",
+        "choose",
+        "--task-files",
+        str(tasks),
+        "--continue",
+    ]
+    assert main([*command, "--limit", "2", "--json", str(tmp_path / "found.json")]) == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    metrics, _, _ = run_text_tasks(omni, scorer_of(omni), ["choose"], tasks, limit=2)
+    assert found["metrics"] == metrics and found["counts"]["choose_acc"] == 2
 
 
 def test_an_unknown_task_is_named(omni: Omni, tasks: Path) -> None:
