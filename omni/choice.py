@@ -49,12 +49,12 @@ class Choice:
         the option continues the question.
         """
         asked = _turn(self.question, "user" if chat else None, loss=False)
-        return [
-            Document(
-                (*asked, *_turn(option, "assistant" if chat else None, loss=True)), self.key, self.source
-            )
-            for option in self.options
-        ]
+        return [replace(one, segments=(*asked, *one.segments)) for one in self.unasked(chat)]
+
+    def unasked(self, chat: bool = True) -> list[Document]:
+        """The options without the question: how likely each is by itself."""
+        role: Role | None = "assistant" if chat else None
+        return [Document(_turn(option, role, loss=True), self.key, self.source) for option in self.options]
 
 
 def _turn(segments: Seq[Segment], role: Role | None, loss: bool) -> tuple[Segment, ...]:

@@ -19,6 +19,12 @@ def test_each_option_is_the_assistants_answer() -> None:
     assert (first.key, first.source) == (second.key, second.source) == ("q", "exam")
 
 
+def test_the_options_alone() -> None:
+    first, second = Choice((Text("which?"),), (SEVEN, SIX), 0, key="q", source="exam").unasked()
+    assert first.segments == (Text("seven", role="assistant"),)
+    assert second.segments == (Text("six", role="assistant"),)
+
+
 def test_roles_that_are_given_stay() -> None:
     asked = (Text("you are a reader", role="system"), Text("which?"))
     document = Choice(asked, (SEVEN, SIX), 0).documents()[0]

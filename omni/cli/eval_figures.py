@@ -56,7 +56,9 @@ class EvaluationFigures:
                 "answer": one.choice.answer,
                 "likeliest": one.likeliest,
                 "normalised": one.normalised,
+                "calibrated": one.calibrated,
                 "log_likelihoods": one.sums.tolist(),
+                "log_likelihoods_unasked": one.unasked.tolist(),
             }
             for one in chosen
         ]

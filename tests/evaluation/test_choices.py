@@ -13,7 +13,7 @@ from omni.evaluation.choices import Chosen, choice_tallies, choose_options
 from omni.evaluation.scorer import DocumentScorer
 from omni.inference.score import text_nats
 from omni.layout import Layout
-from omni.sequence import Audio, Image, Segment, Text
+from omni.sequence import Audio, Document, Image, Segment, Text
 from tests.tiny import SAMPLE_RATE, WORDS, picture, tiny_tokenizers, tone
 from tests.tiny_model import sequences_of, tiny_model
 
@@ -61,17 +61,32 @@ def test_what_is_shown_and_said_in_the_question_matters(scorer: DocumentScorer) 
 
 
 def test_a_long_option_is_not_at_a_disadvantage_by_the_mean() -> None:
-    chosen = Chosen(choice(WRITTEN[:2]), np.array([-3.0, -4.0]), np.array([-3.0, -1.0]))
+    chosen = Chosen(choice(WRITTEN[:2]), np.array([-3.0, -4.0]), np.array([-3.0, -1.0]), np.zeros(2))
     assert (chosen.likeliest, chosen.normalised) == (0, 1)
+
+
+def test_an_option_that_is_rare_by_itself_is_not_at_a_disadvantage_by_the_gain() -> None:
+    sums = np.array([-3.0, -4.0])
+    assert Chosen(choice(WRITTEN[:2]), sums, sums, np.array([-3.5, -9.0])).calibrated == 1
+
+
+def test_options_are_scored_without_the_question_too(scorer: DocumentScorer) -> None:
+    (chosen,) = choose_options(scorer, [choice(WRITTEN)])
+    for number, text in enumerate(WRITTEN):
+        alone = Document((replace(text, role="assistant"),))
+        _, nats = text_nats(scorer.model, collate([sequences_of([alone])]))
+        assert chosen.unasked[number] == pytest.approx(-nats.sum(), rel=1e-4)
 
 
 def test_figures() -> None:
     sums = np.array([-3.0, -4.0, -5.0, -6.0])
-    right, wrong = (Chosen(choice(WRITTEN, answer), sums, sums[::-1]) for answer in (0, 1))
+    free = np.array([-9.0, -9.0, -9.0, -20.0])
+    right, wrong = (Chosen(choice(WRITTEN, answer), sums, sums[::-1], free) for answer in (0, 3))
     found = {tally.name: tally for tally in choice_tallies({0: right, 1: wrong, 2: wrong})}
     assert {name: tally.value for name, tally in found.items()} == {
         "exam_choice": pytest.approx(1 / 3),
-        "exam_choice_normalised": 0,
+        "exam_choice_normalised": pytest.approx(2 / 3),
+        "exam_choice_calibrated": pytest.approx(2 / 3),
         "exam_choice_chance": 0.25,
     }
     low, high = found["exam_choice"].interval()
