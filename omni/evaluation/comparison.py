@@ -35,7 +35,7 @@ def answer_tallies(answers: Iterable[Answer]) -> list[Tally]:
     """The figures of the answers of each source.
 
     Of text: ``SOURCE_exact`` (share), ``SOURCE_wer`` and ``SOURCE_cer`` (word and character error rate, 0 is best),
-    ``SOURCE_chrf`` (F-score of character n-grams, Popović 2015) and, of references of four words or more,
+    ``SOURCE_chrf`` (chrF++, Popović 2017) and, of references of four words or more,
     ``SOURCE_bleu`` (Papineni et al. 2002). Case and white space don't count. Of sound: ``SOURCE_answered`` (share)
     and ``SOURCE_log_spectral_distance_db`` of these answers, the shorter clip followed by silence; of silent
     references there is no distance.
