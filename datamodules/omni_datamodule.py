@@ -9,6 +9,7 @@ import lightning
 from rich import print as rich_print
 
 from omni.datamodules.collate import collate
+from omni.datamodules.held_out import HeldOut
 from omni.datamodules.id_check import check_ids
 from omni.datamodules.remote.errors import without_secrets
 from omni.datamodules.remote.remote_config import RemoteConfig
@@ -193,6 +194,11 @@ class OmniDataModule(lightning.LightningDataModule):
     def test_dataloader(self) -> PlannedLoader[OmniBatch] | list[PlannedLoader[OmniBatch]]:
         """Every test document once."""
         return self._once(self.sources["test"], None) if self.sources["test"] else []
+
+    def held_out(self) -> HeldOut:
+        """Reads this rank's share of what a run is evaluated on while it trains."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return HeldOut(self.remote, rank, world)
 
     def _once(self, sources: dict[str, SourceConfig], rows: int | None) -> PlannedLoader[OmniBatch]:
         of_step = self.batch_rows * (self.trainer.world_size if self.trainer else 1)  # nothing is accumulated

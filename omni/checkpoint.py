@@ -1,6 +1,7 @@
 """What a checkpoint carries besides the weights, so that it works alone: model sizes and tokenizers.
 
-No pickle: everything is tensors, strings, numbers and bytes, and is loaded with ``weights_only=True``.
+No pickle: everything is tensors, strings, numbers and bytes, and is loaded with ``weights_only=True``. A folder of
+``omni export`` is read as a checkpoint is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, get_type_hints
 
 import torch
 
+from omni.export import Weights, read_export, tied
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig, Vocabulary
 from omni.tokenizers.bundle import Tokenizers
@@ -26,15 +28,25 @@ def describe(config: ModelConfig, tokenizers: Tokenizers) -> dict[str, Any]:
 
 
 def load_model(path: Path | str, device: torch.device | str = "cpu") -> tuple[OmniTransformer, Tokenizers]:
-    """The model of a checkpoint, in evaluation mode, and its tokenizers.
+    """The model of a checkpoint or of a folder of ``omni export``, in evaluation mode, and its tokenizers.
 
     Raises:
-        ValueError: no checkpoint there, a damaged one, or not one of this project; no such device here.
+        ValueError: neither is there, it is damaged or not of this project, or its weights are not those of its
+            config (the message lists what is missing and what is unexpected); no such device here.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such checkpoint file")
+    if not path.exists():
+        raise ValueError(f"{path}: no such checkpoint file, nor a folder of `omni export`")
     _check_device(device)
+    network, tokenizers, weights = read_export(path) if path.is_dir() else _read_checkpoint(path)
+    config = config_from_dict(ModelConfig, network, f"{path}: network")
+    model = OmniTransformer(config, vocabulary_of(tokenizers))
+    take_weights(model, weights, str(path))
+    return model.to(device).eval(), tokenizers
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, Any], Tokenizers, Weights]:
+    """Sizes of the network, tokenizers and weights."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError ... for a damaged file
@@ -44,19 +56,43 @@ def load_model(path: Path | str, device: torch.device | str = "cpu") -> tuple[Om
     if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
         raise ValueError(f"{path}: no {CHECKPOINT_KEY!r} entry, so not a checkpoint of `omni fit`")
     kept = checkpoint[CHECKPOINT_KEY]
-    tokenizers = Tokenizers.from_files(kept["tokenizers"])
-    config = config_from_dict(ModelConfig, kept["network"], f"{path}: network")
-    model = OmniTransformer(config, vocabulary_of(tokenizers))
     weights = {
         name.removeprefix(MODEL_PREFIX): tensor
         for name, tensor in checkpoint["state_dict"].items()
         if name.startswith(MODEL_PREFIX)
     }
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:  # a checkpoint of another version
-        raise ValueError(f"{path}: its weights don't fit its config: {error}") from error
-    return model.to(device).eval(), tokenizers
+    return kept["network"], Tokenizers.from_files(kept["tokenizers"]), weights
+
+
+def take_weights(model: OmniTransformer, weights: Weights, where: str, config: str = "its config") -> None:
+    """Load all weights into the model; of tied ones one name is enough.
+
+    Raises:
+        ValueError: weights are missing, unexpected, of another shape, or tied here and different there; lists them,
+            begins with ``where``, and says that they don't fit ``config``.
+    """
+    own, pairs = model.state_dict(), tied(model)
+    given = {name: weights[first] for name, first in pairs.items() if first in weights} | weights
+    others = [n for n in own if n in given and own[n].shape != given[n].shape]
+    wrong = {
+        "missing": [name for name in own if name not in given],
+        "unexpected": [name for name in given if name not in own],
+        "of another shape": [f"{n} {list(given[n].shape)} for {list(own[n].shape)}" for n in others],
+        "tied to another": [
+            n
+            for n, first in pairs.items()
+            if n in weights and first in weights and not torch.equal(weights[n], weights[first])
+        ],
+    }
+    if any(wrong.values()):
+        said = "; ".join(f"{len(names)} {kind}: {_listed(names)}" for kind, names in wrong.items() if names)
+        raise ValueError(f"{where}: its weights don't fit {config}: {said}")
+    model.load_state_dict(given)
+
+
+def _listed(names: list[str], most: int = 12) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown}, and {len(names) - most} more"
 
 
 def _check_device(device: torch.device | str) -> None:

@@ -20,15 +20,16 @@ ROOT = Path(__file__).parents[1]
 OMNI = ROOT / "omni"
 
 BASE = ("modality", "sequence", "media")
-FORMAT = (*BASE, "spans", "tokenizers", "layout")
+FORMAT = (*BASE, "choice", "spans", "tokenizers", "layout")
 NETWORK = ("modality", "sequence", "nn", "model")
-USE = (*FORMAT, "nn", "model", "losses", "optim", "checkpoint")
+USE = (*FORMAT, "nn", "model", "losses", "optim", "export", "checkpoint")
 LEARNING = (*USE, "inference", "evaluation", "training")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "modality": (),
     "media": (),
     "sequence": ("modality", "media"),
+    "choice": ("modality", "sequence"),
     # the data branch
     "tokenizers": BASE,
     "spans": ("modality",),
@@ -39,7 +40,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "model": ("modality", "sequence", "nn"),
     "losses": NETWORK,
     "optim": NETWORK,
-    "checkpoint": (*FORMAT, "nn", "model"),
+    "export": (*FORMAT, "nn", "model"),
+    "checkpoint": (*FORMAT, "nn", "model", "export"),
     "inference": USE,
     "evaluation": (*USE, "inference"),
     "training": (*USE, "inference", "evaluation"),

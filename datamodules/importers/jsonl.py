@@ -32,7 +32,7 @@ from omni.datamodules.importers.rows import (
 )
 from omni.datamodules.quarantine import Quarantine
 from omni.datamodules.shards.damage import DocumentError
-from omni.datamodules.shards.format import FIELDS, VERSION, document_from
+from omni.datamodules.shards.format import FIELDS, VERSION, Media, document_from
 from omni.datamodules.shards.writer import check_key
 from omni.media import MediaError
 from omni.modality import MODALITIES
@@ -71,28 +71,34 @@ def _document(row: Row[dict[str, Any]], line: dict[str, Any], name: str) -> Docu
         check_key(key)
     except DocumentError as error:
         raise DocumentError(f"id: {error}; without an id, lines are numbered") from error
-    _check_fields(head)
+    entries = head.get("segments")
+    for at, entry in enumerate(entries if isinstance(entries, list) else []):
+        check_fields(entry, f"segments[{at}]")
+    return document_from(head, "", media_beside(row.file), key=key)
 
-    def media(file: str) -> Path:
-        path = row.file.parent / file
+
+def media_beside(file: Path) -> Media:
+    """Finds media files by paths relative to the folder of ``file``."""
+
+    def media(name: str) -> Path:
+        path = file.parent / name
         if not path.is_file():
-            raise MediaError(
-                f"no such file; paths are relative to the folder of {row.file.name}, {row.file.parent}"
-            )
+            raise MediaError(f"no such file; paths are relative to the folder of {file.name}, {file.parent}")
         return path
 
-    return document_from(head, "", media, key=key)
+    return media
 
 
-def _check_fields(head: dict[str, Any]) -> None:
-    entries = head.get("segments")
+def check_fields(entry: Any, where: str) -> None:
+    """Look for slips of the pen in the object of a segment.
+
+    Raises:
+        DocumentError: a field that its kind of segment doesn't have; begins with ``where``.
+    """
     fields: dict[str, tuple[str, ...]] = {modality.name: FIELDS[modality.id] for modality in MODALITIES}
-    for number, entry in enumerate(entries if isinstance(entries, list) else []):
-        known = fields.get(str(entry.get("type")), ()) if isinstance(entry, dict) else ()
-        for name in entry if known else ():
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise DocumentError(
-                    f"segments[{number}].{name}: unknown field, expected some of {list(known)}{hint}"
-                )
+    known = fields.get(str(entry.get("type")), ()) if isinstance(entry, dict) else ()
+    for name in entry if known else ():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise DocumentError(f"{where}.{name}: unknown field, expected some of {list(known)}{hint}")

@@ -17,6 +17,7 @@ SUBCOMMANDS = {
     "fit": "omni.cli.fit",
     "generate": "omni.cli.generate",
     "eval": "omni.cli.eval",
+    "export": "omni.cli.export",
     "tokenizer": "omni.cli.tokenizer",
     "shards": "omni.cli.shards.command",
     "plan": "omni.cli.plan",

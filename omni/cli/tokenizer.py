@@ -251,7 +251,7 @@ def _checked(codec: AudioCodec, waveforms: list[Float[np.ndarray, " _"]], which:
 def _print_check(check: CodecCheck, which: str, codebook_size: int) -> None:
     print(f"on {check.clips} {which}clips, {check.seconds:.0f} s, {check.silent_clips} silent:")
     if check.snr_db is not None:
-        print(f"  signal-to-noise ratio {check.snr_db:.2f} dB")
+        print(f"  signal-to-noise ratio {check.snr_db:.2f} dB, scale-invariant {check.si_sdr_db:.2f} dB")
         print(f"  log spectral distance {check.log_spectral_distance_db:.2f} dB")
     for level, use in enumerate(check.codebooks):
         print(

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from omni.evaluation.metrics.audio import log_spectral_distance, signal_to_noise
+from omni.evaluation.metrics.audio import (
+    log_spectral_distance,
+    scale_invariant_signal_to_distortion,
+    signal_to_noise,
+)
 from omni.tokenizers.audio.base import AudioCodec
 
 
@@ -34,6 +38,8 @@ class CodecCheck:
     """Their duration together."""
     snr_db: float | None
     """Mean signal-to-noise ratio; about 0 or less for a codec that makes up the phase, which says nothing."""
+    si_sdr_db: float | None
+    """The same with the loudness of the original fitted to the copy."""
     log_spectral_distance_db: float | None
     """Mean distance of the spectra, phase ignored."""
     codebooks: list[LevelUsage]
@@ -57,7 +63,7 @@ def check_codec(codec: AudioCodec, waveforms: Iterable[Float[np.ndarray, " _"]])
         ValueError: no waveforms.
     """
     codes: list[Int[np.ndarray, "_ K"]] = []
-    ratios: list[float] = []
+    ratios: list[tuple[float, float]] = []
     distances: list[float] = []
     samples = 0
     for original_W in waveforms:
@@ -65,15 +71,18 @@ def check_codec(codec: AudioCodec, waveforms: Iterable[Float[np.ndarray, " _"]])
         samples += len(original_W)
         if original_W.any():
             copy_W = codec.decode(codes[-1])[: len(original_W)]
-            ratios.append(signal_to_noise(original_W, copy_W))
+            fitted = scale_invariant_signal_to_distortion(original_W, copy_W)
+            ratios.append((signal_to_noise(original_W, copy_W), fitted))
             distances.append(log_spectral_distance(original_W, copy_W, codec.sample_rate))
     if not codes:
         raise ValueError("no waveforms to check an audio codec with")
+    snr_db, si_sdr_db = (float(x) for x in np.mean(ratios, axis=0)) if ratios else (None, None)
     return CodecCheck(
         clips=len(codes),
         silent_clips=len(codes) - len(ratios),
         seconds=samples / codec.sample_rate,
-        snr_db=float(np.mean(ratios)) if ratios else None,
+        snr_db=snr_db,
+        si_sdr_db=si_sdr_db,
         log_spectral_distance_db=float(np.mean(distances)) if distances else None,
         codebooks=codebook_usage(np.concatenate(codes)),
     )

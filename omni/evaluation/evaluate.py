@@ -41,7 +41,7 @@ def evaluate(
         for start in range(0, len(group), batch_size):
             part = group[start : start + batch_size]
             if isinstance(task, Task):
-                examples += _marked(task, part, _answers(generate, task, part), judges)
+                examples += _marked(task, part, answers_to(generate, task, part), judges)
             elif score_text is not None:
                 scored.append(score_text(part))
             if progress is not None:
@@ -62,7 +62,12 @@ def _by_task(documents: Iterable[Document]) -> dict[Task | Reading, list[Documen
     return groups
 
 
-def _answers(generate: Generate, task: Task, documents: Sequence[Document]) -> list[Segment | None]:
+def answers_to(generate: Generate, task: Task, documents: Sequence[Document]) -> list[Segment | None]:
+    """What ``generate`` says to the prompts of a task's documents, in the modality that the task wants.
+
+    Raises:
+        ValueError: a document without a prompt, or another number of answers.
+    """
     prompts: list[Sequence[Segment]] = [split_prompt(document)[0] for document in documents]
     for document, prompt in zip(documents, prompts, strict=True):
         if not prompt:

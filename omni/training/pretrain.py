@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
 
-from omni.checkpoint import CHECKPOINT_KEY, describe, load_model, vocabulary_of
+from omni.checkpoint import CHECKPOINT_KEY, describe, load_model, take_weights, vocabulary_of
 from omni.losses import Losses, compute_losses, corrupt_inputs, loss_names
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig
@@ -67,10 +67,7 @@ class Pretrain(lightning.LightningModule):
         model, tokenizers = load_model(path)
         if tokenizers.files() != self.tokenizers.files():
             raise ValueError(f"{path}: made with other tokenizers than data.tokenizers")
-        try:
-            self.model.load_state_dict(model.state_dict())
-        except RuntimeError as error:
-            raise ValueError(f"{path}: its weights don't fit model.network: {error}") from error
+        take_weights(self.model, model.state_dict(), path, "model.network")
 
     def training_step(self, batch: OmniBatch, batch_idx: int) -> Tensor:
         """Loss of one batch; Lightning averages over batches and ranks, so their number is put back."""

@@ -27,13 +27,18 @@ def test_figures() -> None:
     assert check.seconds == pytest.approx(0.6)
     ratios = [signal_to_noise(w, codec.decode(codec.encode(w))[: len(w)]) for w in (clips[0], clips[2])]
     assert check.snr_db == pytest.approx(np.mean(ratios))
+    assert check.snr_db is not None and check.si_sdr_db is not None
+    assert check.si_sdr_db <= check.snr_db + 20
     assert check.log_spectral_distance_db is not None and check.log_spectral_distance_db < 20
     assert len(check.codebooks) == 3
 
 
 def test_silence_alone_has_no_ratio() -> None:
     check = check_codec(tiny_tokenizers().audio, [np.zeros(800, np.float32)])
-    assert (check.silent_clips, check.snr_db, check.log_spectral_distance_db) == (1, None, None)
+    assert (check.silent_clips, check.snr_db, check.si_sdr_db, check.log_spectral_distance_db) == (
+        1,
+        *[None] * 3,
+    )
 
 
 def test_no_clips() -> None:
