@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from omni.nn.config import MoEConfig
 from omni.nn.precision import at_least_fp32
+from omni.nn.recompute import recomputing
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class Router(nn.Module):
             experts_NT = (scores_NE.detach() + self.bias).topk(self.config.top_k, dim=-1).indices
             gates_NT = scores_NE.gather(-1, experts_NT)
             gates_NT = gates_NT / gates_NT.sum(-1, keepdim=True)
-        if self.training:
+        if self.training and not recomputing():
             with torch.no_grad():
                 self.load += torch.bincount(experts_NT[counted_N].flatten(), minlength=len(self.load))
         return Routing(experts_NT, gates_NT, logits_NE.logsumexp(-1).square())
