@@ -17,6 +17,7 @@ SUBCOMMANDS = {
     "fit": "omni.cli.fit",
     "generate": "omni.cli.generate",
     "eval": "omni.cli.eval",
+    "needle": "omni.cli.needle.command",
     "tokenizer": "omni.cli.tokenizer",
     "shards": "omni.cli.shards.command",
     "plan": "omni.cli.plan",
