@@ -26,6 +26,7 @@ from omni.nn.heads.text import TextHead
 from omni.nn.init import initialise
 from omni.nn.moe.experts import Experts
 from omni.nn.moe.router import Router, Routing
+from omni.nn.recompute import run_block
 from omni.nn.rotary import Rotary
 from omni.sequence import OmniBatch, grid_places
 
@@ -47,7 +48,7 @@ class OmniTransformer(nn.Module):
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
         self.embed = Embed(config.width, vocabulary)
-        self.rotary = Rotary(config.head_channels, config.rope_base)
+        self.rotary = Rotary(config.head_channels, config.rope)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = nn.RMSNorm(config.width)
         self.text_head = TextHead(config.width, vocabulary.text, config.text, self.embed.text)
@@ -70,8 +71,10 @@ class OmniTransformer(nn.Module):
             context = PackedAttention(batch.lengths, x_BSD.device)
         rotation = self.rotary(batch.coords)
         routings = []
-        for block in self.blocks:
-            x_BSD, routing = block(x_BSD, rotation, context, batch.modality)
+        for layer, block in enumerate(self.blocks):
+            x_BSD, routing = run_block(
+                block, layer, self.config.recompute, x_BSD, rotation, context, batch.modality
+            )
             if routing is not None:
                 routings.append(routing)
         return Hidden(self.norm(x_BSD), tuple(routings))

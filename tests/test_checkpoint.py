@@ -146,8 +146,8 @@ def test_a_setting_that_is_left_out_has_its_default(
 ) -> None:
     """So a checkpoint of an earlier version loads."""
     entry = describe(tiny_config(), tiny_tokenizers())
-    del entry["network"]["rope_base"]
-    assert load_model(changed(trained[0], tmp_path, omni=entry))[0].config.rope_base == 10_000
+    del entry["network"]["rope"]["base"]
+    assert load_model(changed(trained[0], tmp_path, omni=entry))[0].config.rope.base == 10_000
 
 
 def test_weights_of_another_size_are_named(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from omni.cli.lightning_cli import OmniCLI
 from omni.losses import loss_names
 from omni.nn.config import ModelConfig
 from omni.optim.config import OptimConfig
+from omni.planning.source import read_source
 from tests.tiny_run import write_corpus
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -72,6 +74,20 @@ def test_every_experiment_loads(capsys: pytest.CaptureFixture[str], path: Path) 
 def test_every_part_loads_in_the_place_of_the_demos(capsys: pytest.CaptureFixture[str], path: Path) -> None:
     key = {"model": "model.network", "data": "data"}[path.parts[0]]
     printed(capsys, DEMO, f"--{key}", str(CONFIGS / path))
+
+
+@pytest.mark.parametrize("length", [16, 128])
+def test_an_extended_model_is_the_short_one_with_yarn(length: int) -> None:
+    """The weights of one fit the other, and its frequencies reach as far as its name says."""
+    paths = list((CONFIGS / "model").glob(f"*-{length}k.yaml"))
+    assert paths
+    for path in paths:
+        long = read_source(path).config
+        short = read_source(path.with_name(path.name.replace(f"-{length}k", ""))).config
+        assert replace(long, rope=short.rope, recompute=short.recompute) == short, path
+        assert long.rope.base == short.rope.base, path
+        assert long.rope.yarn.factor * long.rope.yarn.original_length == length * 1024, path
+        assert short.rope.yarn.factor == 1, path
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")

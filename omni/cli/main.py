@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     "generate": "omni.cli.generate",
     "eval": "omni.cli.eval",
     "export": "omni.cli.export",
+    "needle": "omni.cli.needle.command",
     "tokenizer": "omni.cli.tokenizer",
     "shards": "omni.cli.shards.command",
     "plan": "omni.cli.plan",

@@ -13,6 +13,7 @@ from omni.cli.json_file import write_json
 if TYPE_CHECKING:
     from omni.nn.config import ModelConfig, Vocabulary
     from omni.planning.estimate import Task
+    from omni.planning.flops import Checkpointing
     from omni.planning.source import Source
     from omni.planning.workload import Workload
 
@@ -48,8 +49,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--checkpointing",
         choices=("none", "block"),
-        default="none",
-        help="compute blocks again in the backward pass",
+        help="compute blocks again in the backward pass (default: block where the config's recompute.mode is "
+        "blocks for every block, else none)",
     )
     parser.add_argument(
         "--sharding",
@@ -111,10 +112,15 @@ def _task(args: argparse.Namespace) -> Task:
         vocabulary=_vocabulary(args, source.config),
         workload=_workload(args, source),
         gpu=gpu_named(args.gpu),
-        checkpointing=args.checkpointing,
+        checkpointing=args.checkpointing or _checkpointing(source.config),
         precision=args.precision,
         sharding=args.sharding,
     )
+
+
+def _checkpointing(config: ModelConfig) -> Checkpointing:
+    """What the config computes again, as far as the plan knows it: all blocks, or nothing."""
+    return "block" if config.recompute.mode == "blocks" and config.recompute.every == 1 else "none"
 
 
 def _workload(args: argparse.Namespace, source: Source) -> Workload:

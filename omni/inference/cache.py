@@ -11,6 +11,9 @@ from torch import Tensor
 
 from omni.nn.document_attention import PackedAttention
 
+LEAST_GROWTH = 16
+"""Positions that are added at least when the room runs out."""
+
 
 class KeyValueCache:
     """An attention context for one new position per row; ``prefill`` fills it from packed prompts."""
@@ -68,8 +71,13 @@ class KeyValueCache:
         return out.transpose(1, 2)
 
     def _grow(self, layer: int) -> None:
+        """Add a quarter, so that behind a long prompt the free room is small beside it."""
         for store in (self.keys, self.values):
-            store[layer] = torch.cat([store[layer], torch.zeros_like(store[layer])], dim=1)
+            old = store[layer]
+            rows, capacity, *rest = old.shape
+            store[layer] = torch.cat(
+                [old, old.new_zeros(rows, max(LEAST_GROWTH, capacity // 4), *rest)], dim=1
+            )
 
 
 class _Recording(PackedAttention):

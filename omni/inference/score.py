@@ -19,6 +19,10 @@ def text_nats(
     """Ids of all text targets of a batch, and the nats that each costs the model."""
     batch = batch.to(next(model.parameters()).device)
     targets = targets_of(batch, model.audio_head.end)
-    logits = model.text_head(model(batch).x_BSD[targets.text_BS])
-    nats = F.cross_entropy(logits, targets.text_ids, reduction="none")
+    chunks = zip(
+        model(batch).x_BSD[targets.text_BS].split(model.config.text.chunk),
+        targets.text_ids.split(model.config.text.chunk),
+        strict=True,
+    )
+    nats = torch.cat([F.cross_entropy(model.text_head(x), ids, reduction="none") for x, ids in chunks])
     return targets.text_ids.cpu().numpy(), nats.double().cpu().numpy()

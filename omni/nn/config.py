@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from omni.nn.checks import at_least, require
+from omni.nn.context_config import RecomputeConfig, RopeConfig
 from omni.nn.moe.groups import Group, GroupSizes, RoutingMode, check_groups, groups_of
 
 KEY = "model.network"
@@ -163,8 +164,8 @@ class ModelConfig:
     """A: query heads."""
     kv_heads: int = 4
     """G: key/value heads (grouped-query attention)."""
-    rope_base: float = 10_000.0
-    """Base of the rotary frequencies."""
+    rope: RopeConfig = field(default_factory=RopeConfig)
+    """Rotary positions."""
     moe: MoEConfig = field(default_factory=MoEConfig)
     """Router and experts."""
     text: TextHeadConfig = field(default_factory=TextHeadConfig)
@@ -175,9 +176,11 @@ class ModelConfig:
     """Audio head."""
     init: InitConfig = field(default_factory=InitConfig)
     """Weights at the start."""
+    recompute: RecomputeConfig = field(default_factory=RecomputeConfig)
+    """Activation checkpointing."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "", width=8, layers=1, heads=1, kv_heads=1, rope_base=1)
+        _at_least(self, "", width=8, layers=1, heads=1, kv_heads=1)
         _require(
             self.width % self.heads == 0,
             f"width must be a multiple of {KEY}.heads, got {self.width} and {self.heads}",

@@ -14,6 +14,7 @@ from omni.nn.config import (
     MoEConfig,
     TextHeadConfig,
 )
+from omni.nn.context_config import RecomputeConfig, RopeConfig, YarnConfig
 from omni.nn.moe.groups import GroupSizes
 
 IMPOSSIBLE: list[tuple[type, dict[str, Any], list[str]]] = [
@@ -119,7 +120,21 @@ IMPOSSIBLE: list[tuple[type, dict[str, Any], list[str]]] = [
         ["model.network.audio.input_corruption", "at most 1", "got 1.5"],
     ),
     (MoEConfig, {"z_loss": float("inf")}, ["model.network.moe.z_loss must be a finite number, got inf"]),
-    (ModelConfig, {"rope_base": float("nan")}, ["model.network.rope_base must be a finite number, got nan"]),
+    (RopeConfig, {"base": float("nan")}, ["model.network.rope.base must be a finite number, got nan"]),
+    (
+        RopeConfig,
+        {"base": 1.0, "yarn": YarnConfig(factor=2.0)},
+        ["model.network.rope.base", "yarn.factor", "1.0"],
+    ),
+    (YarnConfig, {"factor": 0.5}, ["model.network.rope.yarn.factor must be at least 1, got 0.5"]),
+    (YarnConfig, {"original_length": 0}, ["model.network.rope.yarn.original_length", "got 0"]),
+    (YarnConfig, {"slow_turns": 0.0}, ["model.network.rope.yarn.slow_turns must be positive, got 0.0"]),
+    (
+        YarnConfig,
+        {"slow_turns": 32.0},
+        ["model.network.rope.yarn.slow_turns", "model.network.rope.yarn.fast_turns", "32.0 and 32.0"],
+    ),
+    (RecomputeConfig, {"every": 0}, ["model.network.recompute.every must be at least 1, got 0"]),
     (InitConfig, {"base_width": 0}, ["model.network.init.base_width must be at least 8, got 0"]),
     (
         ModelConfig,

@@ -8,21 +8,26 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from omni.callbacks.checkpoint import Checkpoints
 from omni.callbacks.router import RouterTelemetry
+from omni.checkpoint import load_model
+from omni.datamodules.omni_datamodule import OmniDataModule
 from omni.datamodules.sources import SourceConfig
 from omni.datamodules.stream.loader import PlannedLoader
+from omni.datamodules.stream.plan_config import PlanConfig
 from omni.inference.omni import Omni
 from omni.inference.score import text_nats
 from omni.losses import compute_losses, loss_names
 from omni.nn.config import InitConfig, MoEConfig, TextHeadConfig
+from omni.nn.context_config import RecomputeConfig, RopeConfig, YarnConfig
 from omni.optim.config import OptimConfig
 from omni.sequence import OmniBatch
 from omni.training.pretrain import Pretrain
 from tests.tiny import tiny_documents, tiny_tokenizers
 from tests.tiny_model import tiny_config
-from tests.tiny_run import STEPS, build, fit, write_corpus, write_measured
+from tests.tiny_run import OPTIM, ROW_LENGTH, STEPS, build, fit, write_corpus, write_measured
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +46,25 @@ def test_fine_tuning_starts_from_the_weights_of_a_checkpoint(corpus: Path, train
     module = Pretrain(str(corpus / "tokenizers"), tiny_config(), init_from=str(trained))
     kept = torch.load(trained, weights_only=True)["state_dict"]
     assert all(torch.equal(kept[f"model.{name}"], found) for name, found in module.model.state_dict().items())
+
+
+def test_a_context_is_extended_from_a_checkpoint_of_short_rows(
+    corpus: Path, trained: Path, tmp_path: Path
+) -> None:
+    """Other frequencies, the same weights; what is trained then is read back with its own frequencies."""
+    rope = RopeConfig(base=20_000.0, yarn=YarnConfig(factor=4.0, original_length=ROW_LENGTH))
+    network = dataclasses.replace(tiny_config(), rope=rope, recompute=RecomputeConfig(mode="blocks"))
+    module = Pretrain(str(corpus / "tokenizers"), network, OPTIM, init_from=str(trained))
+    kept = torch.load(trained, weights_only=True)["state_dict"]
+    assert all(torch.equal(kept[f"model.{name}"], found) for name, found in module.model.state_dict().items())
+    plan = PlanConfig(row_length=4 * ROW_LENGTH, global_rows=1, window=64)
+    data = OmniDataModule(str(corpus / "tokenizers"), str(corpus / "train"), None, plan, 1)
+    saved = ModelCheckpoint(tmp_path, save_last=True, every_n_train_steps=1)
+    trainer = lightning.Trainer(
+        max_steps=2, accelerator="cpu", logger=False, enable_progress_bar=False, callbacks=[saved]
+    )
+    trainer.fit(module, data)
+    assert load_model(tmp_path / "last.ckpt")[0].rotary.rope == rope
 
 
 def test_weights_of_another_size_are_refused(corpus: Path, trained: Path) -> None:

@@ -13,6 +13,7 @@ from omni.nn.moe.expert_choice import choose_positions
 from omni.nn.moe.groups import kind_of, open_table
 from omni.nn.moe.rows import Rows
 from omni.nn.precision import at_least_fp32
+from omni.nn.recompute import recomputing
 from omni.sequence import PADDING
 
 
@@ -66,7 +67,7 @@ class Router(nn.Module):
             experts_NT = chances_NE.topk(config.top_k, dim=-1).indices
             gates_NT = scores_NE.gather(-1, experts_NT)
             gates_NT = gates_NT / gates_NT.sum(-1, keepdim=True)
-        if self.training:
+        if self.training and not recomputing():
             with torch.no_grad():
                 chosen_R = experts_NT[modality_N != PADDING].flatten()
                 self.load += torch.bincount(chosen_R, minlength=len(self.load))

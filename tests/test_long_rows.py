@@ -1,0 +1,85 @@
+"""Memory grows with the length of a document, not with its square: in training, in generation and in scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.context import MODES, VOCABULARY, document, growth, measured_apart, network, step
+from omni.inference.cache import KeyValueCache
+from omni.inference.score import text_nats
+from omni.model import OmniTransformer
+
+SHORT, LONG = 1024, 4096
+LINEAR = LONG / SHORT
+"""What is linear grows so; a mask of the length squared, or all logits, would be most of the memory and show."""
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """Highest sum of what torch's CPU allocator hands out while ``run`` runs."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        run()
+    assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
+    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+    running = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        running += event.nbytes()
+        peak = max(peak, running)
+    return peak
+
+
+def model_of(mode: str = "none") -> OmniTransformer:
+    model = OmniTransformer(network(mode), VOCABULARY)
+    model.initialise(0)
+    return model
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_training(mode: str) -> None:
+    model = model_of(mode).train()
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    step(model, optimizer, document(64))
+    short, long = (peak_bytes(partial(step, model, optimizer, document(n))) for n in (SHORT, LONG))
+    assert long < 1.05 * LINEAR * short
+
+
+def test_recomputed_blocks_take_less() -> None:
+    peaks = []
+    for mode in ("none", "operations", "blocks"):
+        model = model_of(mode).train()
+        optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+        peaks.append(peak_bytes(partial(step, model, optimizer, document(LONG))))
+    everything, operations, blocks = peaks
+    assert blocks < operations < everything
+
+
+@torch.no_grad()
+def prefill(model: OmniTransformer, length: int) -> KeyValueCache:
+    cache = KeyValueCache(model.config.layers)
+    model(document(length), cache.prefill([length], room=64))
+    return cache
+
+
+def test_prefilling_a_cache() -> None:
+    """In one pass; what stays are the keys and values of each layer."""
+    model = model_of().eval()
+    short, long = (peak_bytes(partial(prefill, model, n)) for n in (SHORT, LONG))
+    assert long < 1.05 * LINEAR * short
+    cache = prefill(model, LONG)
+    assert [keys.shape for keys in cache.keys] == [(1, LONG + 64, 1, 32)] * 2
+
+
+def test_scoring_text() -> None:
+    """Logits of all positions at once would be 1,024 numbers for each."""
+    model = model_of().eval()
+    assert peak_bytes(lambda: text_nats(model, document(LONG))) < LONG * VOCABULARY.text * 4
+
+
+@pytest.mark.slow
+def test_the_benchmark_sees_linear_growth() -> None:
+    rows = [measured_apart(length, "blocks") for length in (8192, 16_384, 32_768)]
+    assert 0.8 < growth(rows) < 1.15, rows
