@@ -10,14 +10,18 @@ from pathlib import Path
 import torch
 
 from omni.checkpoint import load_model
-from omni.inference.generate import generate
+from omni.inference.batcher import EngineConfig
+from omni.inference.engine import Engine
 from omni.inference.options import SamplingOptions
-from omni.inference.row import Row
+from omni.inference.request import Request
 from omni.layout import Layout
-from omni.modality import AUDIO, IMAGE, TEXT, ModalityName
+from omni.modality import ModalityName
 from omni.model import OmniTransformer
-from omni.sequence import Role, Segment
+from omni.sequence import Segment
 from omni.tokenizers.bundle import Tokenizers
+
+SLOTS = 128
+"""Answers that ``generate_batch`` works on at once; guided ones take two."""
 
 
 class Omni:
@@ -69,14 +73,15 @@ class Omni:
             on_progress: is told how many answers are done.
         """
         options = options or SamplingOptions()
-        strengths = {IMAGE.name: options.image_guidance, AUDIO.name: options.audio_guidance, TEXT.name: 1.0}
-        guided = any(strength != 1 for name, strength in strengths.items() if want in (None, name))
-        role: Role | None = "assistant" if chat else None
-        rows = []
-        for number, prompt in enumerate(prompts):
-            segments = [replace(s, role="user") if chat and s.role is None else s for s in prompt]
-            own = replace(options, seed=options.seed + number)
-            rows.append(Row(self.layout, segments, role, want, own, guided and (chat or bool(segments))))
-        if rows:
-            generate(self.model, rows, on_progress)
-        return [[replace(s, role=role) for s in row.answer()] for row in rows]
+        engine = Engine(self.model, self.tokenizers, EngineConfig(slots=SLOTS))
+        requests = (
+            Request(prompt=prompt, want=want, options=replace(options, seed=options.seed + number), chat=chat)
+            for number, prompt in enumerate(prompts)
+        )
+        handles = [engine.submit(request) for request in requests]
+        while engine.step():
+            if on_progress:
+                on_progress(sum(handle.finished is not None for handle in handles))
+        if handles and on_progress:
+            on_progress(len(handles))
+        return [handle.result().segments for handle in handles]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from omni.datamodules.collate import collate
-from omni.inference.generate import generate
+from omni.inference.batcher import Batcher, EngineConfig
 from omni.inference.omni import Omni
 from omni.inference.options import SamplingOptions
-from omni.inference.row import Row
+from omni.inference.row import Phase, Row
 from omni.modality import AUDIO, IMAGE, TEXT, ModalityName, modality_named
 from omni.sequence import Audio, Image, Segment, Text
 from tests.tiny import picture, tiny_tokenizers, tone
@@ -45,6 +46,17 @@ def row_of(omni: Omni, prompt: list[Segment], want: ModalityName | None, options
     asked = [replace(segment, role="user") for segment in prompt]
     guided = options.image_guidance != 1 or options.audio_guidance != 1
     return Row(omni.layout, asked, "assistant", want, options, guided)
+
+
+def generate(omni: Omni, rows: list[Row], **sizes: Any) -> None:
+    """Grow rows until they are done."""
+    batcher = Batcher(omni.model, omni.layout, EngineConfig(**sizes))
+    for row in rows:
+        batcher.add(row)
+    while batcher.lanes:
+        for row in batcher.step():
+            if row.phase is Phase.DONE:
+                batcher.remove(row)
 
 
 def same(one: Seq[Segment], other: Seq[Segment]) -> bool:
@@ -110,7 +122,7 @@ def test_hidden_states_equal_those_of_the_whole_sequence_at_once(
     omni: Omni, prompt: str, want: ModalityName | None
 ) -> None:
     row = row_of(omni, PROMPTS[prompt], want, DRAWN)
-    prefill, *steps = outputs_of(omni.model.norm, lambda: generate(omni.model, [row]))
+    prefill, *steps = outputs_of(omni.model.norm, lambda: generate(omni, [row]))
     cached = torch.cat([prefill[0], *(step[0] for step in steps)])
     whole = omni.layout.finish(row.builder, "answer")
     with torch.no_grad():
@@ -127,7 +139,7 @@ def test_each_choice_is_that_of_the_head_on_the_whole_sequence(
 ) -> None:
     """Read the answer as if it were given, and ask each head what comes next: it says what was generated."""
     row = row_of(omni, PROMPTS[prompt], want, GREEDY)
-    generate(omni.model, [row])
+    generate(omni, [row])
     model, layout = omni.model, omni.layout
     whole = layout.finish(row.builder, "answer")
     with torch.no_grad():
@@ -288,7 +300,7 @@ def test_grids_stay_within_the_tokenizer(omni: Omni) -> None:
 def test_text_stops_at_its_limit(omni: Omni) -> None:
     row = row_of(omni, PROMPTS["text"], "text", replace(GREEDY, max_text=5))
     scripted(omni, ids("one", "one", "one") * 5)
-    generate(omni.model, [row])
+    generate(omni, [row])
     assert len(row.builder.modality) - row.prompt_length == 5
 
 
@@ -323,7 +335,7 @@ def test_guidance_of_1_needs_no_twin(omni: Omni) -> None:
         rows[1].twin = rows[1]._opened([], "assistant")
         answers = []
         for row in rows:
-            generate(omni.model, [row])
+            generate(omni, [row])
             answers.append(row.answer())
         assert same(*answers), want
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from omni.nn.config import ModelConfig
 from omni.nn.feed_forward import SwiGLU
 from omni.nn.moe.experts import Experts
+from omni.nn.moe.few import apply_to_all
 from omni.nn.moe.router import Router, Routing
 
 
@@ -21,6 +22,8 @@ class MoE(nn.Module):
         self.router = Router(config.width, moe)
         self.experts = Experts(moe.experts, config.width, moe.expert_width)
         self.shared = SwiGLU(config.width, moe.shared_width) if moe.shared_width else None
+        self.few = 1
+        """Positions up to which, without gradients, every chosen expert is applied to all of them."""
 
     def forward(
         self, x_BSD: Float[Tensor, "B S D"], real_BS: Bool[Tensor, "B S"]
@@ -28,6 +31,9 @@ class MoE(nn.Module):
         """The mixed output, and the routing for losses and telemetry."""
         x_ND = x_BSD.flatten(0, 1)
         routing = self.router(x_ND, real_BS.flatten())
+        if len(x_ND) <= self.few and not torch.is_grad_enabled():
+            few_BSD = apply_to_all(self.experts, x_ND, routing.experts_NT, routing.gates_NT).view_as(x_BSD)
+            return few_BSD if self.shared is None else few_BSD + self.shared(x_BSD), routing
         experts_R = routing.experts_NT.flatten()
         order_R = experts_R.argsort(stable=True)
         counts_E = torch.bincount(experts_R, minlength=self.router.config.experts)
