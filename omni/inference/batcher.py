@@ -18,6 +18,7 @@ from omni.inference.cache import Piece, SlotCache, StepAttention
 from omni.inference.draw import Drawer
 from omni.inference.grammar import Grammar
 from omni.inference.lane import Lane, batch_of
+from omni.inference.reader import Reader
 from omni.inference.row import Row
 from omni.layout import Layout
 from omni.model import OmniTransformer
@@ -53,6 +54,7 @@ class Batcher:
         self.model, self.config = model.eval(), config
         self.device = next(model.parameters()).device
         self.cache = SlotCache(model.config.layers, config.slots)
+        self.reader = Reader(model)
         self.drawer = Drawer(model, Grammar(layout), config.slots if config.fixed else 0)
         self.lanes: dict[Row, list[Lane]] = {}
         """Of each row: its own lane, and its twin's."""
@@ -138,7 +140,8 @@ class Batcher:
         length = length or sum(count for _, count in parts)
         context = StepAttention(self.cache, past, [piece for _, piece in pieces], span, self.device)
         batch = batch_of(parts, self.model.vocabulary, self.device, length)
-        hidden_ND = self.model(batch, context).x_BSD[0]
+        last = max(lane.builder.clock for lane, _ in parts)
+        hidden_ND = self.reader(batch, context, last)
         ends = torch.tensor([count for _, count in parts]).cumsum(0) - 1
         for (lane, _), hidden_D in zip(parts, hidden_ND[ends], strict=True):
             if lane.unread == 0:

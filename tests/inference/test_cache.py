@@ -35,11 +35,12 @@ class Growing:
                 torch.cat([self.qkv[slot][layer][part][-count:] for slot, count in counts.items()])[None]
                 for part in range(3)
             )
-            wanted = [
-                slow_attention(*self.qkv[slot][layer], (self.length(slot),))[-count:]
-                for slot, count in counts.items()
-            ]
+            wanted = [self._expected(slot, layer)[-count:] for slot, count in counts.items()]
             torch.testing.assert_close(context(q, k, v, layer)[0], torch.cat(wanted))
+
+    def _expected(self, slot: int, layer: int) -> Tensor:
+        q, k, v = self.qkv[slot][layer]
+        return slow_attention(q, k, v, (len(q),))
 
     def _draw(self, slot: int, count: int) -> None:
         for layer in self.qkv.setdefault(slot, [[torch.zeros(0, 1, 1)] * 3 for _ in range(LAYERS)]):

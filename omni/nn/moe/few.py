@@ -22,6 +22,8 @@ def apply_to_all(
     gates_NT: Float[Tensor, "N T"],
 ) -> Float[Tensor, "N D"]:
     """The mixed output of positions; equal to sorting them by expert, up to rounding."""
+    if len(x_ND) == 1:
+        return _one(experts, x_ND, experts_NT[0].tolist(), gates_NT[0].tolist())
     chosen = sorted(set(experts_NT.flatten().tolist()))
     gates_NE = torch.zeros(len(x_ND), len(experts.w13), dtype=x_ND.dtype, device=x_ND.device)
     gates_NE = gates_NE.scatter(1, experts_NT, gates_NT.to(x_ND.dtype))
@@ -30,3 +32,11 @@ def apply_to_all(
         gate, up = F.linear(x_ND, experts.w13[expert]).chunk(2, dim=-1)
         out_ND.addcmul_(gates_NE[:, expert, None], F.linear(F.silu(gate) * up, experts.w2[expert]))
     return out_ND
+
+
+def _one(experts: Experts, x_1D: Tensor, chosen: list[int], gates: list[float]) -> Tensor:
+    out_1D = torch.zeros_like(x_1D)
+    for expert, gate in zip(chosen, gates, strict=True):
+        open_, up = F.linear(x_1D, experts.w13[expert]).chunk(2, dim=-1)
+        out_1D.add_(F.linear(F.silu(open_).mul_(up), experts.w2[expert]), alpha=gate)
+    return out_1D
