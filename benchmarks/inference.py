@@ -5,12 +5,12 @@ Time:     about 10 minutes of one core
 Result:   a table; ``speed_ratio_to_mixtral`` by batch (targets: 2 at batch 1, 3 at batch 32), seconds to the
           first token, and the share of the memory bandwidth that decoding at batch 1 reaches
 
-Both have the same widths, layers, heads, experts and vocabulary, random weights in fp32, and greedy choice. Prompts
-have 16 to 128 tokens, answers too; with batches there are twice as many requests as the batch holds. Ours refills a
-slot when an answer is over, ``generate`` pads to the longest of its batch; tokens a second are those asked for, over
-the whole time, prompts included. The peer's figure is that of the faster of its ways to run experts. All take turns
-in one process on one thread (``--threads``); ``--clock cpu`` counts the processor's time, for machines with other
-work.
+Both have the same widths, layers, heads, experts and vocabulary, random weights (``--weights``), and greedy choice.
+Prompts have 16 to 128 tokens, answers too; with batches there are twice as many requests as the batch holds. Ours
+refills a slot when an answer is over, ``generate`` pads to the longest of its batch; tokens a second are those asked
+for, over the whole time, prompts included. The peer's figure is that of the faster of its ways to run experts. All
+take turns in one process on one thread (``--threads``); ``--clock cpu`` counts the processor's time, for machines
+with other work.
 """
 
 from __future__ import annotations
@@ -47,15 +47,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each; figures are medians")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="which time counts")
+    parser.add_argument(
+        "--weights", choices=("fp32", "bf16"), default="fp32", help="of ours and of the peer's"
+    )
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     add_json_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     shape = yaml.safe_load(Path(args.model).read_text())
     config: ModelConfig = config_from_dict(ModelConfig, shape, args.model)
-    omni = our_model(config, args.vocabulary)
-    peers = {name: peer.mixtral(config, args.vocabulary, name) for name in peer.PEERS}
-    figures: dict[str, Any] = {"model": args.model, "clock": args.clock, "threads": args.threads}
+    dtype = torch.bfloat16 if args.weights == "bf16" else torch.float32
+    omni = our_model(config, args.vocabulary, dtype)
+    peers = {name: peer.mixtral(config, args.vocabulary, name).to(dtype) for name in peer.PEERS}
+    figures: dict[str, Any] = {name: getattr(args, name) for name in ("model", "weights", "clock", "threads")}
     figures |= {"torch": torch.__version__, "batches": {}}
     bandwidth = read_bandwidth()
     for batch in args.batches:
@@ -79,11 +83,14 @@ def main() -> None:
     write_json(args.json, figures)
 
 
-def our_model(config: ModelConfig, vocabulary: int) -> Omni:
-    """The model with random weights."""
+def our_model(config: ModelConfig, vocabulary: int, dtype: torch.dtype) -> Omni:
+    """The model with random weights; routers stay in fp32."""
     tokenizers = tokenizers_of(vocabulary)
     model = OmniTransformer(config, vocabulary_of(tokenizers))
     model.initialise(0)
+    model.to(dtype)
+    for router in model.routers():
+        router.float()
     return Omni(model, tokenizers)
 
 

@@ -65,6 +65,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--continue", dest="chat", action="store_false", help="continue the document instead of answering"
     )
     parser.add_argument("--device", default="cpu", help="device of the model (default cpu)")
+    parser.add_argument(
+        "--weights", default="fp32", help="fp32 or bf16: keep and multiply weights in it (default fp32)"
+    )
     add_json_option(parser, help="also write the answer to this JSON file: its texts, and the files it is in")
     add_sampling_options(parser)
     parser.set_defaults(run=run)
@@ -95,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
             f"--out {args.out}: for --want {want.name} expected a name that ends in .{want.answer_suffix}"
         )
     prompt = [_segment(kind, value) for kind, value in args.prompt or []]
-    answer = Omni.from_checkpoint(args.checkpoint, args.device).generate(
+    answer = Omni.from_checkpoint(args.checkpoint, args.device, args.weights).generate(
         prompt, want.name if want is not None else None, options, chat=args.chat
     )
     write_json(args.json, {"answer": _emit(answer, args.out)})

@@ -44,8 +44,8 @@ def run_bulk(args: argparse.Namespace, want: Modality | None, options: SamplingO
 
     if args.out is None or args.out.suffix != ".jsonl":
         raise ValueError(f"--data needs --out FILE.jsonl for the answers, got {args.out}")
-    made_with = {"checkpoint": str(args.checkpoint), "data": args.data, "want": args.want, "chat": args.chat}
-    omni = Omni.from_checkpoint(args.checkpoint, args.device)
+    made_with = {name: getattr(args, name) for name in ("checkpoint", "weights", "data", "want", "chat")}
+    omni = Omni.from_checkpoint(args.checkpoint, args.device, args.weights)
     documents = _documents(args.data, omni.tokenizers.audio.fingerprint)
     done = resumed(args.out, made_with | asdict(options))
     asked = (

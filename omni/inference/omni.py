@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 
@@ -20,6 +21,8 @@ from omni.model import OmniTransformer
 from omni.sequence import Segment
 from omni.tokenizers.bundle import Tokenizers
 
+Weights = Literal["fp32", "bf16"]
+"""In what weights are kept and multiplied."""
 SLOTS = 128
 """Answers that ``generate_batch`` works on at once; guided ones take two."""
 
@@ -37,13 +40,28 @@ class Omni:
         self.layout = Layout(tokenizers)
 
     @classmethod
-    def from_checkpoint(cls, path: Path | str, device: torch.device | str = "cpu") -> Omni:
+    def from_checkpoint(
+        cls, path: Path | str, device: torch.device | str = "cpu", weights: Weights = "fp32"
+    ) -> Omni:
         """Load any checkpoint of ``omni fit``; config, tokenizers and codec come out of it.
 
+        Args:
+            path: of the checkpoint.
+            device: of the model.
+            weights: ``bf16`` halves what is read for each token; routers stay in fp32. What it costs is in
+                docs/inference.md.
+
         Raises:
-            ValueError: not a checkpoint of this project.
+            ValueError: not a checkpoint of this project, or unknown weights.
         """
-        return cls(*load_model(path, device))
+        if weights not in get_args(Weights):
+            raise ValueError(f"weights is {weights!r}, expected one of {list(get_args(Weights))}")
+        model, tokenizers = load_model(path, device)
+        if weights == "bf16":
+            model.to(torch.bfloat16)
+            for router in model.routers():
+                router.float()
+        return cls(model, tokenizers)
 
     def generate(
         self,

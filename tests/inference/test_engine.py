@@ -114,6 +114,12 @@ def test_logits_equal_those_of_the_uncached_model(model: OmniTransformer) -> Non
     torch.testing.assert_close(torch.stack(got), logits, rtol=0, atol=1e-4)
 
 
+def test_weights_in_bf16_answer_in_every_modality() -> None:
+    model = tiny_model().to(torch.bfloat16)
+    for request in MIXED:
+        assert alone(model, request).segments
+
+
 # ------------------------------------------------------------------ events
 
 
