@@ -51,7 +51,9 @@ class Batcher:
     """Rows that grow together."""
 
     def __init__(self, model: OmniTransformer, layout: Layout, config: EngineConfig) -> None:
-        self.model, self.config = model.eval(), config
+        if model.training:  # going through all modules takes milliseconds
+            model.eval()
+        self.model, self.config = model, config
         self.device = next(model.parameters()).device
         self.cache = SlotCache(model.config.layers, config.slots)
         self.reader = Reader(model)

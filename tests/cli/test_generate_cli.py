@@ -42,16 +42,16 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("weights", ["fp32", "bf16"])
+@pytest.mark.parametrize("kept_in", ["fp32", "bf16"])
 def test_a_checkpoint_draws_into_the_file(
-    here: Path, capsys: pytest.CaptureFixture[str], weights: str
+    here: Path, capsys: pytest.CaptureFixture[str], kept_in: str
 ) -> None:
     model = tiny_model()
     weights = {MODEL_PREFIX + name: tensor for name, tensor in model.state_dict().items()}
     kept = describe(model.config, tiny_tokenizers())
     torch.save({CHECKPOINT_KEY: kept, "state_dict": weights}, "last.ckpt")
     assert (
-        generate("--want", "image", "--out", "new/drawn.PNG", "--image-steps", "1", "--weights", weights) == 0
+        generate("--want", "image", "--out", "new/drawn.PNG", "--image-steps", "1", "--weights", kept_in) == 0
     )
     assert capsys.readouterr() == ("image: new/drawn.PNG\n", "")
     height, width, _ = read_image(Path("new/drawn.PNG")).shape
