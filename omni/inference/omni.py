@@ -6,7 +6,6 @@ from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 
@@ -21,7 +20,7 @@ from omni.model import OmniTransformer
 from omni.sequence import Segment
 from omni.tokenizers.bundle import Tokenizers
 
-Weights = Literal["fp32", "bf16"]
+WEIGHTS = ("fp32", "bf16")
 """In what weights are kept and multiplied."""
 SLOTS = 128
 """Answers that ``generate_batch`` works on at once; guided ones take two."""
@@ -41,7 +40,7 @@ class Omni:
 
     @classmethod
     def from_checkpoint(
-        cls, path: Path | str, device: torch.device | str = "cpu", weights: Weights = "fp32"
+        cls, path: Path | str, device: torch.device | str = "cpu", weights: str = "fp32"
     ) -> Omni:
         """Load any checkpoint of ``omni fit``; config, tokenizers and codec come out of it.
 
@@ -54,8 +53,8 @@ class Omni:
         Raises:
             ValueError: not a checkpoint of this project, or unknown weights.
         """
-        if weights not in get_args(Weights):
-            raise ValueError(f"weights is {weights!r}, expected one of {list(get_args(Weights))}")
+        if weights not in WEIGHTS:
+            raise ValueError(f"weights is {weights!r}, expected one of {list(WEIGHTS)}")
         model, tokenizers = load_model(path, device)
         if weights == "bf16":
             model.to(torch.bfloat16)
