@@ -30,7 +30,8 @@ class EngineConfig:
     """Sizes of the engine."""
 
     slots: int = 64
-    """Sequences in the cache at once. An answer takes one, and two where it is guided."""
+    """Sequences in the cache at once. An answer takes one, and two where it is guided. Each has room for the
+    longest."""
     chunk: int = 512
     """Positions of prompts that are read in one step at most."""
     positions: int = 0
@@ -75,6 +76,7 @@ class Batcher:
         """Slots that hold nothing."""
         return self.config.slots - len(self.by_slot)
 
+    @torch.inference_mode()
     def add(self, row: Row) -> None:
         """Take a row in; there must be a free slot for it and one for its twin."""
         assert self.free >= len(row.builders), (self.free, self.config.slots)
@@ -83,6 +85,7 @@ class Batcher:
         self.lanes[row] = lanes
         self.by_slot.update((lane.slot, lane) for lane in lanes)
         self.filling.extend(lanes)
+        self.cache.reserve(max(lane.unread for lane in lanes) + 1)
 
     @torch.inference_mode()
     def remove(self, row: Row) -> None:

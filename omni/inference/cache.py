@@ -39,15 +39,19 @@ class SlotCache:
         self.keys = self.values = torch.empty(0)
 
     def reserve(self, length: int) -> None:
-        """Make room for sequences of ``length`` positions."""
+        """Make room for sequences of ``length`` positions, and for a quarter more than there was."""
         if length > self.capacity:
-            wanted = max(length, 2 * self.capacity)
+            wanted = max(length, self.capacity + self.capacity // 4)
             wanted += -wanted % GRAIN
             if self.keys.numel():
-                self.keys, self.values = (
-                    F.pad(store, (0, 0, 0, wanted - self.capacity)) for store in (self.keys, self.values)
-                )
+                self.keys, self.values = (self._wider(store, wanted) for store in (self.keys, self.values))
             self.capacity = wanted
+
+    @staticmethod
+    def _wider(store: Tensor, capacity: int) -> Tensor:
+        wider = store.new_zeros(*store.shape[:3], capacity, store.shape[4])
+        wider[:, :, :, : store.shape[3]] = store
+        return wider
 
     def write(self, layer: int, slots_N: Tensor, places_N: Tensor, k_NGC: Tensor, v_NGC: Tensor) -> None:
         """Keep keys and values of positions."""

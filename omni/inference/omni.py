@@ -90,7 +90,7 @@ class Omni:
             on_progress: is told how many answers are done.
         """
         options = options or SamplingOptions()
-        engine = Engine(self.model, self.tokenizers, EngineConfig(slots=SLOTS))
+        engine = Engine(self.model, self.tokenizers, EngineConfig(slots=min(SLOTS, max(2, 2 * len(prompts)))))
         requests = (
             Request(prompt=prompt, want=want, options=replace(options, seed=options.seed + number), chat=chat)
             for number, prompt in enumerate(prompts)

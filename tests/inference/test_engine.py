@@ -73,6 +73,21 @@ def test_an_answer_is_the_same_whatever_is_beside_it(model: OmniTransformer, slo
     assert not engine.step()
 
 
+def test_a_long_prompt_comes_while_others_are_answered(model: OmniTransformer) -> None:
+    """The cache grows under the rows that are in it."""
+    engine = engine_of(model, slots=2)
+    options = replace(GREEDY, max_text=30)
+    first = Request(prompt=PROMPTS["text"], want="text", options=options)
+    long = Request(prompt=[Text("which digit? " * 40)], want="text", options=options)
+    handles = [engine.submit(first)]
+    for _ in range(5):
+        engine.step()
+    handles.append(engine.submit(long))
+    for request, handle in zip((first, long), handles, strict=True):
+        assert same(handle.result().segments, alone(model, request).segments)
+    assert engine._batcher.cache.capacity > 300
+
+
 def logits_of(engine: Engine, requests: list[Request], watched: int) -> list[torch.Tensor]:
     """What the text head said for one of the requests, choice by choice."""
     found: list[torch.Tensor] = []
