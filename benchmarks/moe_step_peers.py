@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from omni.modality import TEXT
 from omni.nn.config import ModelConfig
 from omni.nn.feed_forward import SwiGLU
 from omni.nn.moe.layer import MoE
@@ -30,7 +31,7 @@ class Ours(nn.Module):
 
     def forward(self, x_BSD: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
         """The mixed output."""
-        return self.moe(x_BSD, torch.ones(x_BSD.shape[:2], dtype=torch.bool))[0]
+        return self.moe(x_BSD, torch.full(x_BSD.shape[:2], TEXT.id, dtype=torch.uint8))[0]
 
 
 def dense(config: ModelConfig) -> SwiGLU:

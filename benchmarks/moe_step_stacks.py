@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from benchmarks.moe_step_clock import Turn
@@ -61,7 +61,7 @@ class Swapped(nn.Module):
         self.layer = layer
 
     def forward(
-        self, x_BSD: Float[Tensor, "B S D"], real_BS: Bool[Tensor, "B S"]
+        self, x_BSD: Float[Tensor, "B S D"], modality_BS: UInt8[Tensor, "B S"]
     ) -> tuple[Float[Tensor, "B S D"], None]:
         """The layer's output."""
         return self.layer(x_BSD), None
@@ -113,12 +113,14 @@ def skew_turns(half: bool) -> tuple[dict[str, Turn], float]:
     size = SIZES["layer"]
     even, skewed = our_layer(size), our_layer(size)
     x_ND = torch.randn(size.rows * size.length, size.width)
-    real_N = torch.ones(len(x_ND), dtype=torch.bool)
+    modality_N = torch.full((len(x_ND),), TEXT.id, dtype=torch.uint8)
     slope_E, strength, load = torch.linspace(1, 0, size.experts), 0.0, 1.0
     while load < SKEWED:
         strength += 0.01
         skewed.router.bias.copy_(strength * slope_E**4)
-        counts_E = torch.bincount(skewed.router(x_ND, real_N).experts_NT.flatten(), minlength=size.experts)
+        counts_E = torch.bincount(
+            skewed.router(x_ND, modality_N).experts_NT.flatten(), minlength=size.experts
+        )
         load = float(counts_E.max() / counts_E.float().mean())
     return layer_turns({"even": Ours(even), "skewed": Ours(skewed)}, size, half), load
 

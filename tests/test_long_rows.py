@@ -10,7 +10,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.context import MODES, VOCABULARY, document, growth, measured_apart, network, step
-from omni.inference.cache import KeyValueCache
+from omni.inference.cache import Piece, SlotCache, StepAttention
 from omni.inference.score import text_nats
 from omni.model import OmniTransformer
 
@@ -58,9 +58,10 @@ def test_recomputed_blocks_take_less() -> None:
 
 
 @torch.no_grad()
-def prefill(model: OmniTransformer, length: int) -> KeyValueCache:
-    cache = KeyValueCache(model.config.layers)
-    model(document(length), cache.prefill([length], room=64))
+def prefill(model: OmniTransformer, length: int) -> SlotCache:
+    cache = SlotCache(model.config.layers, slots=1)
+    cache.reserve(length + 64)
+    model(document(length), StepAttention(cache, [], [Piece(slot=0, past=0, new=length)]))
     return cache
 
 
@@ -70,7 +71,7 @@ def test_prefilling_a_cache() -> None:
     short, long = (peak_bytes(partial(prefill, model, n)) for n in (SHORT, LONG))
     assert long < 1.05 * LINEAR * short
     cache = prefill(model, LONG)
-    assert [keys.shape for keys in cache.keys] == [(1, LONG + 64, 1, 32)] * 2
+    assert cache.keys.shape == cache.values.shape == (2, 1, 1, LONG + 64, 32)
 
 
 def test_scoring_text() -> None:

@@ -1,17 +1,16 @@
-"""``omni generate``: one answer from a checkpoint, in text, picture or sound."""
+"""``omni generate``: answers from a checkpoint, in text, picture or sound."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from docstring_parser import parse_from_object
-
+from omni.cli.generate_bulk import run_bulk
 from omni.cli.json_file import add_json_option, write_json
-from omni.inference.options import SamplingOptions
+from omni.cli.media_file import write_media
+from omni.cli.sampling_options import add_sampling_options, sampling_options_of
 from omni.modality import Modality, modality_named
 
 if TYPE_CHECKING:
@@ -51,23 +50,26 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         type=Path,
         metavar="FILE",
         help="file for the picture (.png) or sound (.wav) of the answer, by default answer.png or answer.wav; "
-        "a second one is FILE-1.png, and so on",
+        "a second one is FILE-1.png, and so on; with --data the .jsonl file of the answers",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="DATA",
+        help="answer every document of a folder of shards, or of a .jsonl file as `omni shards import jsonl` takes: "
+        "what stands before the assistant's last turn is the prompt; a run that was stopped goes on",
+    )
+    parser.add_argument(
+        "--slots", type=int, default=64, help="with --data: answers to work on at once (default 64)"
     )
     parser.add_argument(
         "--continue", dest="chat", action="store_false", help="continue the document instead of answering"
     )
     parser.add_argument("--device", default="cpu", help="device of the model (default cpu)")
+    parser.add_argument(
+        "--weights", default="fp32", help="fp32 or bf16: keep and multiply weights in it (default fp32)"
+    )
     add_json_option(parser, help="also write the answer to this JSON file: its texts, and the files it is in")
-    sampling = parser.add_argument_group("sampling")
-    meanings = {found.arg_name: found.description for found in parse_from_object(SamplingOptions).params}
-    for option in fields(SamplingOptions):
-        assert option.default is not MISSING, option.name
-        sampling.add_argument(
-            "--" + option.name.replace("_", "-"),
-            type=type(option.default),
-            default=option.default,
-            help=f"{meanings[option.name]} Default {option.default}.",
-        )
+    add_sampling_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -76,24 +78,27 @@ def run(args: argparse.Namespace) -> None:
 
     Raises:
         ValueError: no prompt, a missing or bad media file, an unknown modality, a bad checkpoint, or a file for
-            the answer that ends otherwise than its modality's.
+            the answer that ends otherwise than its modality's; with ``--data``, as of ``run_bulk``.
     """
     from omni.inference.omni import Omni
 
-    if args.prompt is None and args.chat and args.want is None:
+    if args.data is not None and args.prompt is not None:
+        raise ValueError("--data has the prompts: leave --text, --image and --audio out")
+    if args.data is None and args.prompt is None and args.chat and args.want is None:
         raise ValueError(
             "no prompt: give --text, --image or --audio, or --want to draw or say something at will"
         )
     want = modality_named(args.want, "--want") if args.want is not None else None
+    options = sampling_options_of(args)
+    if args.data is not None:
+        run_bulk(args, want, options)
+        return
     if want is not None and want.answer_suffix and args.out is not None and not _fits(args.out, want):
         raise ValueError(
             f"--out {args.out}: for --want {want.name} expected a name that ends in .{want.answer_suffix}"
         )
-    options = SamplingOptions(
-        **{option.name: getattr(args, option.name) for option in fields(SamplingOptions)}
-    )
     prompt = [_segment(kind, value) for kind, value in args.prompt or []]
-    answer = Omni.from_checkpoint(args.checkpoint, args.device).generate(
+    answer = Omni.from_checkpoint(args.checkpoint, args.device, args.weights).generate(
         prompt, want.name if want is not None else None, options, chat=args.chat
     )
     write_json(args.json, {"answer": _emit(answer, args.out)})
@@ -145,16 +150,3 @@ def _file(out: Path | None, modality: Modality, number: int) -> Path:
             f"--out {out} became {path}: that is the ending of the answer's {modality.name}", file=sys.stderr
         )
     return path
-
-
-def write_media(path: Path, segment: Segment) -> None:
-    """Write a picture as PNG or a clip as WAV."""
-    from omni.media import encode_png, write_wav
-    from omni.sequence import Audio, Image
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(segment, Image):
-        path.write_bytes(encode_png(segment.pixels))
-    else:
-        assert isinstance(segment, Audio), segment
-        write_wav(path, segment.waveform, segment.sample_rate)

@@ -10,15 +10,21 @@ from pathlib import Path
 import torch
 
 from omni.checkpoint import load_model
+from omni.inference.batcher import EngineConfig
 from omni.inference.causal import require_causal
-from omni.inference.generate import generate
+from omni.inference.engine import Engine
 from omni.inference.options import SamplingOptions
-from omni.inference.row import Row
+from omni.inference.request import Request
 from omni.layout import Layout
-from omni.modality import AUDIO, IMAGE, TEXT, ModalityName
+from omni.modality import ModalityName
 from omni.model import OmniTransformer
-from omni.sequence import Role, Segment
+from omni.sequence import Segment
 from omni.tokenizers.bundle import Tokenizers
+
+WEIGHTS = ("fp32", "bf16")
+"""In what weights are kept and multiplied."""
+SLOTS = 128
+"""Answers that ``generate_batch`` works on at once; guided ones take two."""
 
 
 class Omni:
@@ -34,14 +40,28 @@ class Omni:
         self.layout = Layout(tokenizers)
 
     @classmethod
-    def from_checkpoint(cls, path: Path | str, device: torch.device | str = "cpu") -> Omni:
+    def from_checkpoint(
+        cls, path: Path | str, device: torch.device | str = "cpu", weights: str = "fp32"
+    ) -> Omni:
         """Load any checkpoint of ``omni fit``; config, tokenizers and codec come out of it.
 
+        Args:
+            path: of the checkpoint.
+            device: of the model.
+            weights: ``bf16`` halves what is read for each token; routers stay in fp32. What it costs is in
+                docs/inference.md.
+
         Raises:
-            ValueError: not a checkpoint of this project, or one of a model that can't generate.
+            ValueError: not a checkpoint of this project, one of a model that can't generate, or unknown weights.
         """
+        if weights not in WEIGHTS:
+            raise ValueError(f"weights is {weights!r}, expected one of {list(WEIGHTS)}")
         model, tokenizers = load_model(path, device)
         require_causal(model.config, str(path))
+        if weights == "bf16":
+            model.to(torch.bfloat16)
+            for router in model.routers():
+                router.float()
         return cls(model, tokenizers)
 
     def generate(
@@ -72,14 +92,15 @@ class Omni:
             on_progress: is told how many answers are done.
         """
         options = options or SamplingOptions()
-        strengths = {IMAGE.name: options.image_guidance, AUDIO.name: options.audio_guidance, TEXT.name: 1.0}
-        guided = any(strength != 1 for name, strength in strengths.items() if want in (None, name))
-        role: Role | None = "assistant" if chat else None
-        rows = []
-        for number, prompt in enumerate(prompts):
-            segments = [replace(s, role="user") if chat and s.role is None else s for s in prompt]
-            own = replace(options, seed=options.seed + number)
-            rows.append(Row(self.layout, segments, role, want, own, guided and (chat or bool(segments))))
-        if rows:
-            generate(self.model, rows, on_progress)
-        return [[replace(s, role=role) for s in row.answer()] for row in rows]
+        engine = Engine(self.model, self.tokenizers, EngineConfig(slots=min(SLOTS, max(2, 2 * len(prompts)))))
+        requests = (
+            Request(prompt=prompt, want=want, options=replace(options, seed=options.seed + number), chat=chat)
+            for number, prompt in enumerate(prompts)
+        )
+        handles = [engine.submit(request) for request in requests]
+        while engine.step():
+            if on_progress:
+                on_progress(sum(handle.finished is not None for handle in handles))
+        if handles and on_progress:
+            on_progress(len(handles))
+        return [handle.result().segments for handle in handles]

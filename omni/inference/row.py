@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 from enum import Enum, auto
 
 import numpy as np
 import torch
 
 from omni.inference.options import SamplingOptions
+from omni.inference.request import Reason, Request, TokenLogprob
+from omni.inference.text_run import TextRun
 from omni.layout import Layout, SequenceBuilder
 from omni.modality import AUDIO, IMAGE, TEXT, ModalityName, modality_named
 from omni.sequence import Document, Role, Segment, Sequence, Text
@@ -45,7 +48,8 @@ class Row:
     ) -> None:
         if not prompt and role is None:
             raise ValueError("an empty prompt can't be continued: give a segment, or a role to answer in")
-        self.layout, self.options = layout, options
+        self.layout, self.options, self.role = layout, options, role
+        self._check()
         self.want = modality_named(want, "want") if want is not None else None
         self.builder = self._opened(prompt, role)
         self.twin = self._opened([], role) if guided else None
@@ -55,6 +59,14 @@ class Row:
         self.grid = (0, 0)
         self.patches = self.frames = self.text_count = 0
         self.forced: int | None = None
+        self.reason: Reason = "end"
+        self.logprobs: list[TokenLogprob] = []
+        self.run = TextRun(layout.text, options.stop)
+        """The text that is being written, or was written last."""
+        self.clip = self.prompt_length
+        """Position of the marker that opened the last picture or clip."""
+        self.seen_V: torch.Tensor | None = None
+        """Which tokens prompt and answer hold; kept where the repetition penalty needs it."""
         codec = layout.tokenizers.audio
         self.max_frames = max(1, int(options.max_audio_seconds * codec.frame_rate))
         if self.want is not None and self.want.opening:
@@ -70,29 +82,39 @@ class Row:
         self.layout.open_turn(builder, role, prompt[-1])
         return builder
 
+    @classmethod
+    def of(cls, layout: Layout, request: Request) -> Row:
+        """The row of a request.
+
+        Raises:
+            ValueError: a segment can't be encoded, there is nothing to continue, or a setting does not fit the
+                tokenizers.
+        """
+        options, chat = request.options, request.chat
+        prompt = [replace(s, role="user") if chat and s.role is None else s for s in request.prompt]
+        strengths = {IMAGE.name: options.image_guidance, AUDIO.name: options.audio_guidance, TEXT.name: 1.0}
+        guided = any(strength != 1 for name, strength in strengths.items() if request.want in (None, name))
+        role: Role | None = "assistant" if chat else None
+        return cls(layout, prompt, role, request.want, options, guided and (chat or bool(prompt)))
+
+    def _check(self) -> None:
+        grid, config = self.options.grid, self.layout.tokenizers.image.config
+        if grid is not None and not self.fits(*grid):
+            raise ValueError(
+                f"grid {grid[0]} x {grid[1]}: this model draws at most {config.max_patches} patches, and "
+                f"{config.max_grid} in a row or column"
+            )
+        size = self.layout.text.vocab_size
+        if unknown := [token for token in self.options.logit_bias if not 0 <= token < size]:
+            raise ValueError(f"logit_bias: tokens {unknown} are not in the vocabulary of {size}")
+
     @property
     def builders(self) -> list[SequenceBuilder]:
         """The row's builder, and its twin's."""
         return [self.builder] if self.twin is None else [self.builder, self.twin]
 
-    def allowed_text(self, vocab_size: int) -> torch.Tensor:
-        """Mask (V,) of the tokens that the text head may choose now."""
-        text = self.layout.text
-        allowed = torch.zeros(vocab_size, dtype=torch.bool)
-        if self.phase is Phase.GRID_ROWS:
-            allowed[[token for token, size in text.sizes.items() if self._fits(size, 1)]] = True
-        elif self.phase is Phase.GRID_COLS:
-            allowed[[token for token, size in text.sizes.items() if self._fits(self.grid[0], size)]] = True
-        else:
-            allowed[:] = True
-            allowed[list(text.control_ids)] = False
-            if self.text_count or self.want is None:
-                allowed[text.end] = True
-            if self.want is None:
-                allowed[list(self.layout.opening.values())] = True
-        return allowed
-
-    def _fits(self, rows: int, cols: int) -> bool:
+    def fits(self, rows: int, cols: int) -> bool:
+        """Whether the image tokenizer has a grid of this many patches."""
         config = self.layout.tokenizers.image.config
         return rows * cols <= config.max_patches and max(rows, cols) <= config.max_grid
 
@@ -104,13 +126,22 @@ class Row:
 
     def take_token(self, token: int) -> None:
         """Lay down the text head's choice."""
+        writes = self.phase is Phase.TEXT and token not in self.layout.text.control_ids
         self._lay_text(token)
+        if writes:
+            self.run.push(token)
+            if self.run.stopped:
+                self._finish("stop")
 
     def _lay_text(self, token: int) -> None:
         layout = self.layout
         for builder in self.builders:
             builder.text(token, loss=True)
         self.text_count += 1
+        if self.seen_V is not None:
+            self.seen_V[token] = token not in layout.text.control_ids
+        if token in layout.opening.values():
+            self.clip = len(self.builder.modality) - 1
         if self.phase is Phase.GRID_ROWS:
             self.grid, self.phase = (layout.text.sizes[token], 0), Phase.GRID_COLS
         elif self.phase is Phase.GRID_COLS:
@@ -119,14 +150,27 @@ class Row:
             self.phase = Phase.GRID_ROWS
         elif token == layout.opening[AUDIO.id]:
             self.phase, self.frames = Phase.FRAME, 0
-        elif (
-            (token in layout.closing.values() and self.want is not None)
-            or token == layout.text.end
-            or self.text_count >= self.options.max_text
-        ):
-            self.phase = Phase.DONE
+        elif (token in layout.closing.values() and self.want is not None) or token == layout.text.end:
+            self._finish(self.reason)
+        elif self.text_count >= self.options.max_text:
+            self._finish("length")
         else:
+            if token in layout.closing.values():
+                self.run = TextRun(layout.text, self.options.stop)
             self.phase = Phase.TEXT
+
+    def _finish(self, reason: Reason) -> None:
+        self.phase, self.reason = Phase.DONE, reason
+
+    def seen(self) -> torch.Tensor:
+        """Mask (V,) of the text tokens in prompt and answer, without control symbols."""
+        if self.seen_V is None:
+            text = self.layout.text
+            self.seen_V = torch.zeros(text.vocab_size, dtype=torch.bool)
+            ids = torch.tensor(self.builder.text_ids)
+            self.seen_V[ids[torch.tensor(self.builder.modality) == TEXT.id]] = True
+            self.seen_V[sorted(text.control_ids)] = False
+        return self.seen_V
 
     @property
     def place(self) -> tuple[int, int]:
@@ -151,13 +195,38 @@ class Row:
             builder.frame(codes_K, loss=True)
         self.frames += 1
         if self.frames >= self.max_frames:
+            self.reason = "length" if self.want is not None else self.reason
             self._force(self.layout.closing[AUDIO.id])
 
     def _force(self, token: int) -> None:
         self.forced, self.phase = token, Phase.FORCED
 
+    def cut(self, reason: Reason) -> None:
+        """End the answer here: a clip is closed, an unfinished picture taken back."""
+        if self.phase is Phase.FRAME and self.frames:
+            self._force(self.layout.closing[AUDIO.id])
+        if self.phase is Phase.FORCED and len(self.builder.modality) > self.prompt_length:
+            self.force()
+        if self.phase in (Phase.GRID_ROWS, Phase.GRID_COLS, Phase.PATCH, Phase.FRAME):
+            for kept in (
+                self.builder.modality,
+                self.builder.text_ids,
+                self.builder.coords,
+                self.builder.loss,
+            ):
+                del kept[self.clip :]
+            if self.phase is Phase.PATCH:
+                del self.builder.patches[len(self.builder.patches) - self.patches :]
+        self._finish(reason)
+
     def answer(self) -> list[Segment]:
         """The segments laid down since the prompt."""
+        segments = self._decoded()
+        if self.run.stopped and isinstance(segments[-1], Text):
+            segments[-1] = replace(segments[-1], text=self.run.text)
+        return [replace(segment, role=self.role) for segment in segments]
+
+    def _decoded(self) -> list[Segment]:
         builder, start = self.builder, self.prompt_length
         modality = np.array(builder.modality[start:], dtype=np.uint8)
         if not len(modality):

@@ -51,12 +51,18 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_checkpoint_draws_into_the_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kept_in", ["fp32", "bf16"])
+def test_a_checkpoint_draws_into_the_file(
+    here: Path, capsys: pytest.CaptureFixture[str], kept_in: str
+) -> None:
     save(tiny_model())
-    assert generate("--want", "image", "--out", "new/drawn.PNG", "--image-steps", "1") == 0
+    drawn = ("--want", "image", "--out", "new/drawn.PNG", "--image-steps", "1")
+    assert generate(*drawn, "--weights", kept_in) == 0
     assert capsys.readouterr() == ("image: new/drawn.PNG\n", "")
     height, width, _ = read_image(Path("new/drawn.PNG")).shape
     assert height % 4 == width % 4 == 0
+    assert generate("--weights", "int3") == 2
+    assert "weights is 'int3', expected one of ['fp32', 'bf16']" in capsys.readouterr().err
 
 
 def test_a_checkpoint_whose_experts_choose_positions_is_refused(

@@ -2,87 +2,101 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
-from omni.inference.cache import KeyValueCache
+from omni.inference.cache import GRAIN, Piece, SlotCache, StepAttention
 from tests.slow_attention import slow_attention
 
 LAYERS, HEADS, KV_HEADS, CHANNELS = 2, 4, 2, 8
-QKV = tuple[Tensor, Tensor, Tensor]
 
 
-class Rows:
-    """Queries, keys and values of each row and layer, drawn as the row grows; and what attention should give."""
+class Growing:
+    """Sequences of random queries, keys and values, read piece by piece; each piece's attention is checked."""
 
-    def __init__(self, lengths: list[int]) -> None:
-        self.qkv = [[self._draw(length) for _ in range(LAYERS)] for length in lengths]
+    def __init__(self, slots: int) -> None:
+        self.cache = SlotCache(LAYERS, slots)
+        self.qkv: dict[int, list[list[Tensor]]] = {}  # by slot and layer
 
-    @staticmethod
-    def _draw(length: int) -> QKV:
-        q, k, v = (
-            torch.randn(length, heads, CHANNELS, dtype=torch.float64) for heads in (HEADS, KV_HEADS, KV_HEADS)
-        )
-        return q, k, v
+    def length(self, slot: int) -> int:
+        return len(self.qkv[slot][0][0]) if slot in self.qkv else 0
 
-    def grow(self) -> None:
-        for row in self.qkv:
-            for layer, (q, k, v) in enumerate(row):
-                new_q, new_k, new_v = self._draw(1)
-                row[layer] = (torch.cat([q, new_q]), torch.cat([k, new_k]), torch.cat([v, new_v]))
+    def step(self, decoding: int, prompts: dict[int, int], span: int | None = None) -> None:
+        """One more position in the first ``decoding`` slots, and so many in those of prompts."""
+        counts = {**dict.fromkeys(range(decoding), 1), **prompts}
+        past = {slot: self.length(slot) for slot in counts}
+        pieces = [Piece(slot, past[slot], count) for slot, count in prompts.items()]
+        context = StepAttention(self.cache, [past[slot] for slot in range(decoding)], pieces, span)
+        for slot, count in counts.items():
+            self._draw(slot, count)
+        for layer in range(LAYERS):
+            q, k, v = (
+                torch.cat([self.qkv[slot][layer][part][-count:] for slot, count in counts.items()])[None]
+                for part in range(3)
+            )
+            wanted = [self._expected(slot, layer)[-count:] for slot, count in counts.items()]
+            torch.testing.assert_close(context(q, k, v, layer)[0], torch.cat(wanted))
 
-    def packed(self, layer: int) -> QKV:
-        """All positions of all rows, one behind another: (1, N, heads, C)."""
-        q, k, v = (torch.cat([row[layer][part] for row in self.qkv])[None] for part in range(3))
-        return q, k, v
+    def _expected(self, slot: int, layer: int) -> Tensor:
+        q, k, v = self.qkv[slot][layer]
+        return slow_attention(q, k, v, (len(q),))
 
-    def newest(self, layer: int) -> QKV:
-        """(rows, 1, heads, C)."""
-        q, k, v = (torch.stack([row[layer][part][-1:] for row in self.qkv]) for part in range(3))
-        return q, k, v
+    def _draw(self, slot: int, count: int) -> None:
+        for layer in self.qkv.setdefault(slot, [[torch.zeros(0, 1, 1)] * 3 for _ in range(LAYERS)]):
+            for part, heads in enumerate((HEADS, KV_HEADS, KV_HEADS)):
+                new = torch.randn(count, heads, CHANNELS, dtype=torch.float64)
+                layer[part] = torch.cat([layer[part], new]) if len(layer[part]) else new
 
-    def expected(self, layer: int) -> list[Tensor]:
-        """Attention output of each row, (length, heads, C)."""
-        return [slow_attention(*row[layer], (len(row[layer][0]),)) for row in self.qkv]
-
-
-def step(cache: KeyValueCache, rows: Rows) -> None:
-    """One more position per row, checked."""
-    rows.grow()
-    for layer in range(LAYERS):
-        got = cache(*rows.newest(layer), layer)
-        torch.testing.assert_close(got[:, 0], torch.stack([out[-1] for out in rows.expected(layer)]))
-    cache.advance()
-
-
-def prefilled(lengths: list[int], room: int) -> tuple[KeyValueCache, Rows]:
-    """A cache that holds prompts of these lengths; the prompts' own attention is checked."""
-    cache, rows = KeyValueCache(LAYERS), Rows(lengths)
-    context = cache.prefill(lengths, room)
-    for layer in range(LAYERS):
-        torch.testing.assert_close(context(*rows.packed(layer), layer)[0], torch.cat(rows.expected(layer)))
-    return cache, rows
+    def swap(self, one: int, other: int) -> None:
+        self.cache.swap(one, other, max(self.length(one), self.length(other)))
+        kept = {one: self.qkv.pop(other, None), other: self.qkv.pop(one, None)}
+        self.qkv.update({slot: qkv for slot, qkv in kept.items() if qkv is not None})
 
 
 def test_rows_of_different_lengths_grow_together() -> None:
-    cache, rows = prefilled([3, 7, 1], room=8)
+    rows = Growing(slots=3)
+    rows.step(0, {0: 3, 1: 7, 2: 1})
     for _ in range(5):
-        step(cache, rows)
-    assert cache.lengths.tolist() == [8, 12, 6]
+        rows.step(3, {})
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 5, 11])
+def test_a_prompt_read_in_chunks_sees_what_it_would_at_once(chunk: int) -> None:
+    """Masks of a later chunk are aligned with its last key: ``is_causal`` alone would look at the first ones."""
+    rows = Growing(slots=1)
+    for start in range(0, 11, chunk):
+        rows.step(0, {0: min(chunk, 11 - start)})
+    rows.step(1, {})
+
+
+def test_prompts_are_read_beside_rows_that_decode() -> None:
+    rows = Growing(slots=4)
+    rows.step(0, {0: 4, 1: 2})
+    rows.step(2, {3: 5, 2: 3})  # two fresh prompts
+    rows.step(2, {2: 4, 3: 1})  # and how they go on
+    rows.step(4, {})
 
 
 def test_the_cache_grows_when_its_room_runs_out() -> None:
-    cache, rows = prefilled([2, 4], room=1)
-    for _ in range(13):
-        step(cache, rows)
-    assert cache.keys[0].shape[1] >= 17
+    rows = Growing(slots=2)
+    rows.step(0, {0: GRAIN - 1, 1: 4})
+    for _ in range(3):
+        rows.step(2, {})
+    assert rows.cache.capacity == 2 * GRAIN
 
 
-def test_rows_that_are_dropped_leave_the_others_as_they_are() -> None:
-    cache, rows = prefilled([3, 7, 1, 2], room=8)
-    step(cache, rows)
-    cache.select(torch.tensor([0, 2]))  # the longest row goes
-    rows.qkv = [rows.qkv[0], rows.qkv[2]]
-    assert cache.longest == 4
-    for _ in range(12):
-        step(cache, rows)
+def test_slots_change_places() -> None:
+    rows = Growing(slots=3)
+    rows.step(0, {0: 3, 1: 7})
+    rows.swap(0, 1)
+    rows.step(2, {})
+    rows.swap(1, 2)  # with one that holds nothing
+    rows.step(1, {2: 2})
+
+
+def test_a_fixed_span_changes_nothing() -> None:
+    rows = Growing(slots=2)
+    rows.cache.reserve(32)
+    rows.step(0, {0: 3, 1: 5})
+    rows.step(2, {}, span=32)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from omni.datamodules.collate import collate
-from omni.inference.generate import generate
+from omni.inference.batcher import Batcher, EngineConfig
 from omni.inference.omni import Omni
 from omni.inference.options import SamplingOptions
-from omni.inference.row import Row
+from omni.inference.row import Phase, Row
 from omni.modality import AUDIO, IMAGE, TEXT, ModalityName, modality_named
 from omni.nn.config import MoEConfig
 from omni.sequence import Audio, Image, Segment, Text
@@ -47,6 +48,17 @@ def row_of(omni: Omni, prompt: list[Segment], want: ModalityName | None, options
     asked = [replace(segment, role="user") for segment in prompt]
     guided = options.image_guidance != 1 or options.audio_guidance != 1
     return Row(omni.layout, asked, "assistant", want, options, guided)
+
+
+def generate(omni: Omni, rows: list[Row], **sizes: Any) -> None:
+    """Grow rows until they are done."""
+    batcher = Batcher(omni.model, omni.layout, EngineConfig(**sizes))
+    for row in rows:
+        batcher.add(row)
+    while batcher.lanes:
+        for row in batcher.step():
+            if row.phase is Phase.DONE:
+                batcher.remove(row)
 
 
 def same(one: Seq[Segment], other: Seq[Segment]) -> bool:
@@ -124,7 +136,7 @@ def test_so_they_do_where_modalities_have_experts_of_their_own(mode: str, want: 
 
 def assert_cached_equals_whole(omni: Omni, prompt: list[Segment], want: ModalityName | None) -> None:
     row = row_of(omni, prompt, want, DRAWN)
-    prefill, *steps = outputs_of(omni.model.norm, lambda: generate(omni.model, [row]))
+    prefill, *steps = outputs_of(omni.model.norm, lambda: generate(omni, [row]))
     cached = torch.cat([prefill[0], *(step[0] for step in steps)])
     whole = omni.layout.finish(row.builder, "answer")
     with torch.no_grad():
@@ -141,7 +153,7 @@ def test_each_choice_is_that_of_the_head_on_the_whole_sequence(
 ) -> None:
     """Read the answer as if it were given, and ask each head what comes next: it says what was generated."""
     row = row_of(omni, PROMPTS[prompt], want, GREEDY)
-    generate(omni.model, [row])
+    generate(omni, [row])
     model, layout = omni.model, omni.layout
     whole = layout.finish(row.builder, "answer")
     with torch.no_grad():
@@ -311,7 +323,7 @@ def test_grids_stay_within_the_tokenizer(omni: Omni) -> None:
 def test_text_stops_at_its_limit(omni: Omni) -> None:
     row = row_of(omni, PROMPTS["text"], "text", replace(GREEDY, max_text=5))
     scripted(omni, ids("one", "one", "one") * 5)
-    generate(omni.model, [row])
+    generate(omni, [row])
     assert len(row.builder.modality) - row.prompt_length == 5
 
 
@@ -346,7 +358,7 @@ def test_guidance_of_1_needs_no_twin(omni: Omni) -> None:
         rows[1].twin = rows[1]._opened([], "assistant")
         answers = []
         for row in rows:
-            generate(omni.model, [row])
+            generate(omni, [row])
             answers.append(row.answer())
         assert same(*answers), want
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omni.cli.demo.report.results import DemoResults
 from omni.cli.demo.report.samples import samples_figure
-from omni.cli.generate import write_media
+from omni.cli.media_file import write_media
 from omni.sequence import Audio, Segment
 
 
