@@ -22,6 +22,7 @@ from omni.sequence import OmniBatch
 from omni.tokenizers.bundle import Tokenizers
 from omni.training.compiling import CompileConfig, compile_parts
 from omni.training.gradients import GradientNorms
+from omni.training.process_group import leave_at_exit
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -146,7 +147,7 @@ class Pretrain(lightning.LightningModule):
 
     def setup(self, stage: str) -> None:
         """
-        Compile what is to be compiled.
+        Compile what is to be compiled, and see to it that a process group is left in the end.
 
         Raises:
             ValueError: a precision in which the router's counts and the flow's time would be too coarse; nothing
@@ -157,6 +158,7 @@ class Pretrain(lightning.LightningModule):
                 f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {self.trainer.precision!r}: "
                 f"weights, router and targets stay in fp32"
             )
+        leave_at_exit()
         if stage == "fit":
             compile_parts(self.model, self.compile_config, self.trainer.strategy.root_device)
 
