@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +18,7 @@ from omni.callbacks.drift import DivergenceError, DriftAlarms
 from omni.callbacks.router import RouterTelemetry
 from omni.model import OmniTransformer
 from tests.callbacks.watched_run import BeforeStep, Kept, watched
+from tests.ranks import run_two_ranks
 from tests.tiny_run import OPTIM, STEPS, AfterStep, fit, weights, write_corpus
 from tests.training.test_resume import lopsided, state, stop
 
@@ -149,17 +147,7 @@ def test_series_are_of_the_whole_step(corpus: Path) -> None:
 def test_two_ranks_log_what_one_does(tmp_path: Path) -> None:
     """Also where a rank has text alone, and without waiting for ever."""
     corpus = write_corpus(tmp_path, lopsided())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*command, "-m", "tests.callbacks.watched_run", str(corpus)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    run_two_ranks("tests.callbacks.watched_run", corpus)
     got = json.loads((corpus / "rank-0.json").read_text())
     assert_close({int(step): found for step, found in got.items()}, watched(corpus))
 

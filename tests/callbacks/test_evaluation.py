@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -22,6 +19,7 @@ from omni.evaluation.scorer import DocumentScorer
 from omni.layout import Layout
 from omni.sequence import OmniBatch
 from tests.callbacks.evaluation_rank import LIMIT, evaluation, main, write_data
+from tests.ranks import run_two_ranks
 from tests.tiny_run import fit, weights
 
 
@@ -50,17 +48,7 @@ def test_figures_are_those_of_the_model_and_the_run_goes_on_as_if_nothing_had_be
 
 def test_two_ranks_measure_each_example_once_and_find_the_same(folder: Path) -> None:
     main(folder)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*command, "-m", "tests.callbacks.evaluation_rank", str(folder)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    run_two_ranks("tests.callbacks.evaluation_rank", folder)
     alone, first, second = (
         json.loads((folder / f"{name}.json").read_text()) for name in ("1-0", "2-0", "2-1")
     )
