@@ -10,7 +10,7 @@ from math import ceil
 class CorpusSize:
     """Documents by source; of prose and code at most, since there are only so many passages."""
 
-    image_to_text: int = 3500
+    image_to_text: int = 4500
     """A picture of a digit is read."""
     audio_to_text: int = 3000
     """A spoken digit is understood."""

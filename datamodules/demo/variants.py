@@ -15,12 +15,12 @@ from scipy.ndimage import affine_transform
 
 from omni.datamodules.demo.digits import DigitPicture
 
-VARIANTS = 6
+VARIANTS = 12
 """Of each picture, besides itself."""
-_TURN = np.deg2rad(8)
-_SLANT = 0.1  # pixels a row
-_SCALE = 0.05  # natural logarithm
-_SHIFT = 0.3  # pixels
+_TURN = np.deg2rad(10)
+_SLANT = 0.15  # pixels a row
+_SCALE = 0.08  # natural logarithm
+_SHIFT = 0.5  # pixels
 
 
 def with_variants(pictures: Sequence[DigitPicture]) -> tuple[DigitPicture, ...]:

@@ -23,7 +23,7 @@ def test_each_picture_has_variants_that_resemble_it() -> None:
     nearest = [
         pictures[int(np.square(ink_PN - v.pixels[..., 0].ravel()).sum(1).argmin())] for v in found[100:]
     ]
-    assert np.mean([one.index == v.index for one, v in zip(nearest, found[100:], strict=True)]) > 0.75
+    assert np.mean([one.index == v.index for one, v in zip(nearest, found[100:], strict=True)]) > 0.5
     assert np.mean([one.digit == v.digit for one, v in zip(nearest, found[100:], strict=True)]) > 0.95
 
 
