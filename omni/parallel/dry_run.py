@@ -1,0 +1,109 @@
+"""A model laid out for a cluster that isn't there: a mistake in the mesh shows before the cluster does.
+
+The processes are pretended (torch's fake process group) and weights take no memory (meta device); what runs is the
+code that shares out a real model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import torch.distributed as dist
+from torch.distributed.fsdp import FSDPModule
+
+from omni.model import OmniTransformer
+from omni.nn.config import ModelConfig, Vocabulary
+from omni.nn.moe.experts import Experts
+from omni.nn.sharded import local
+from omni.nn.weightless import weightless
+from omni.parallel.layout import Sharding, lay_out
+from omni.parallel.mesh import MeshSizes, build_mesh
+
+FP32, HALF = 4, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankBytes:
+    """What one rank holds of a model, in bytes."""
+
+    parameters: int
+    """Numbers, not bytes: those of the whole model."""
+    experts: int
+    """This rank's part of the experts, in fp32."""
+    others: int
+    """This rank's part of all other weights, in fp32."""
+    gradients: int
+    """As large as the weights."""
+    optimizer: int
+    """Both moments of AdamW."""
+    gathered: int
+    """Most weights that are whole at once: the heads' and embeddings', and two blocks' (one is fetched ahead)."""
+
+    @property
+    def total(self) -> int:
+        """All parts; activations come on top (``omni plan``)."""
+        return sum(value for name, value in asdict(self).items() if name != "parameters")
+
+
+def dry_run(
+    config: ModelConfig,
+    vocabulary: Vocabulary,
+    sizes: MeshSizes,
+    sharding: Sharding = Sharding(),  # noqa: B008 (frozen)
+    rank: int = 0,
+) -> RankBytes:
+    """What ``rank`` holds; rank 0 has the most where something can't be split evenly.
+
+    Raises:
+        ValueError: the mesh doesn't fit the model.
+    """
+    sizes.check_with(config)
+    with _pretended(sizes.world, rank), weightless():
+        model = OmniTransformer(config, vocabulary)
+        numbers = {id(p): p.numel() for p in model.parameters()}
+        lay_out(model, build_mesh("cpu", sizes), sharding)
+        experts = {
+            p for module in model.modules() if isinstance(module, Experts) for p in module.parameters()
+        }
+        mine = sum(local(p).numel() for p in experts)
+        others = sum(local(p).numel() for p in model.parameters() if p not in experts)
+        own = FP32 * (mine + others)
+        return RankBytes(
+            parameters=sum(numbers.values()),
+            experts=FP32 * mine,
+            others=FP32 * others,
+            gradients=own,
+            optimizer=2 * own,
+            gathered=_gathered(model, sizes, sharding),
+        )
+
+
+def _gathered(model: OmniTransformer, sizes: MeshSizes, sharding: Sharding) -> int:
+    """Bytes of the units that are whole at once."""
+    units = {module: 0 for module in model.modules() if isinstance(module, FSDPModule)}
+    for module, inside in ((m, [u for u in m.modules() if u in units and u is not m]) for m in units):
+        apart = {p for unit in inside for p in unit.parameters()}
+        weights = [p for p in module.parameters() if p not in apart]
+        experts = isinstance(module, Experts)
+        size = HALF if experts and sharding.gather == "bf16" else FP32
+        units[module] = size * sum(p.numel() for p in weights) // (sizes.expert if experts else 1)
+    blocks = [
+        sum(size for unit, size in units.items() if unit in set(block.modules())) for block in model.blocks
+    ]
+    several = sorted(blocks)[-2:] if sharding.reshard else blocks
+    return units[model] + sum(several)
+
+
+@contextmanager
+def _pretended(world: int, rank: int) -> Iterator[None]:
+    from torch.testing._internal.distributed.fake_pg import FakeStore  # loads torch's test helpers
+
+    if dist.is_initialized():
+        raise RuntimeError("a dry run pretends to be a process group, and this process is in one already")
+    dist.init_process_group("fake", rank=rank, world_size=world, store=FakeStore())
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
