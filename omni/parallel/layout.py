@@ -28,7 +28,7 @@ from omni.nn.moe.experts import Experts
 from omni.nn.moe.layer import MoE
 from omni.nn.position_shards import PositionShards
 from omni.nn.sharded import local
-from omni.parallel.mesh import EXPERT_SHARD, WEIGHT_SHARD, sharding_mesh
+from omni.parallel.mesh import Meshes
 
 Travel = Literal["fp32", "bf16"]
 DTYPES = {"fp32": None, "bf16": torch.bfloat16}
@@ -50,23 +50,23 @@ class Sharding:
     """Keep this rank's weights, gradients and optimizer state in the memory of the CPU."""
 
 
-def lay_out(model: OmniTransformer, mesh: DeviceMesh, sharding: Sharding) -> None:
-    """Share the model out over the ranks of the mesh of ``build_mesh``, in place.
+def lay_out(model: OmniTransformer, meshes: Meshes, sharding: Sharding) -> None:
+    """Share the model out over the ranks of the meshes of ``build_mesh``, in place.
 
     The sizes must fit the model (``MeshSizes.check_with``). Weights may lie on the meta device.
     """
-    if mesh["context"].size() > 1:
-        model.shards = PositionShards(mesh.get_group("context"))
-    experts_mesh, weights_mesh = (sharding_mesh(mesh, over) for over in (EXPERT_SHARD, WEIGHT_SHARD))
+    context, expert = (meshes.all[name] for name in ("context", "expert"))
+    if context.size() > 1:
+        model.shards = PositionShards(context.get_group())
     for block in model.blocks:
         for module in block.modules():
             if isinstance(module, MoE):
                 module.few = 0  # applies weights outside of a forward pass, where they are not gathered
-                if mesh["expert"].size() > 1:
-                    split_experts(module.experts, mesh["expert"])
-                _unit(module.experts, experts_mesh, sharding, sharding.reshard, sharding.gather)
-        _unit(block, weights_mesh, sharding, sharding.reshard)
-    _unit(model, weights_mesh, sharding, reshard=False)  # the heads need its weights at once
+                if expert.size() > 1:
+                    split_experts(module.experts, expert)
+                _unit(module.experts, meshes.experts, sharding, sharding.reshard, sharding.gather)
+        _unit(block, meshes.weights, sharding, sharding.reshard)
+    _unit(model, meshes.weights, sharding, reshard=False)  # the heads need its weights at once
 
 
 def split_experts(experts: Experts, mesh: DeviceMesh) -> None:

@@ -22,8 +22,6 @@ from omni.nn.config import ModelConfig
 KEY = "trainer.strategy.init_args"
 """Where these settings stand in a run's config, for messages."""
 DIMENSIONS = ("replicate", "shard", "context", "expert")
-EXPERT_SHARD, WEIGHT_SHARD = "expert_shard", "weight_shard"
-"""Flattened dimensions: those that split one rank's experts, and those that split all other weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,15 +112,25 @@ def _divisors(value: int) -> str:
     return ", ".join(str(size) for size in range(1, value + 1) if value % size == 0)
 
 
-def build_mesh(device: torch.device | str, sizes: MeshSizes) -> DeviceMesh:
-    """The mesh of all processes, with the flattened dimensions that weights are split over."""
+@dataclass(frozen=True, eq=False)
+class Meshes:
+    """One mesh and what FSDP takes of it: the ranks that split, behind those with copies where there are any."""
+
+    all: DeviceMesh
+    """``DIMENSIONS``."""
+    experts: DeviceMesh
+    """Ranks that split one rank's experts: shard x context."""
+    weights: DeviceMesh
+    """Ranks that split all other weights: shard x context x expert."""
+
+
+def build_mesh(device: torch.device | str, sizes: MeshSizes) -> Meshes:
+    """The mesh of all processes."""
     shape = tuple(getattr(sizes, name) for name in DIMENSIONS)
     mesh = init_device_mesh(torch.device(device).type, shape, mesh_dim_names=DIMENSIONS)
-    mesh["shard", "context"]._flatten(EXPERT_SHARD)
-    mesh["shard", "context", "expert"]._flatten(WEIGHT_SHARD)
-    return mesh
 
+    def split_over(*names: str) -> DeviceMesh:
+        flat = mesh[names]._flatten("_".join(names))
+        return DeviceMesh._concatenate([mesh["replicate"], flat]) if sizes.replicate > 1 else flat
 
-def sharding_mesh(mesh: DeviceMesh, over: str) -> DeviceMesh:
-    """What FSDP takes: the dimension that splits, behind that of copies where there are any."""
-    return mesh["replicate", over] if mesh["replicate"].size() > 1 else mesh[over]
+    return Meshes(mesh, split_over("shard", "context"), split_over("shard", "context", "expert"))

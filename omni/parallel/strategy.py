@@ -86,7 +86,8 @@ class OmniStrategy(ModelParallelStrategy):
         ParallelStrategy.setup_environment(self)
         self.sizes.check_world(self.world_size)
         self._setup_distributed()
-        self._device_mesh = build_mesh(self.root_device, self.sizes)
+        self.meshes = build_mesh(self.root_device, self.sizes)
+        self._device_mesh = self.meshes.all
 
     def setup(self, trainer: lightning.Trainer) -> None:
         """
@@ -114,7 +115,7 @@ class OmniStrategy(ModelParallelStrategy):
     def _share(self, model: OmniTransformer) -> None:
         self.sizes.check_with(model.config)
         undrawn = is_weightless(model)
-        lay_out(model, self.device_mesh, self.sharding)
+        lay_out(model, self.meshes, self.sharding)
         if undrawn:
             assert isinstance(self.lightning_module, DrawsWeights), type(self.lightning_module)
             take_memory(model, "cpu" if self.sharding.offload else self.root_device)

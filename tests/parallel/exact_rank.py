@@ -52,6 +52,7 @@ SIZES = {
         MeshSizes(replicate=2, shard=2),
     ],
 }
+ONCE, KEPT = Sharding(), RecomputeConfig()
 MOST = 0.5
 """Norm that gradients are clipped to, well below theirs."""
 
@@ -110,10 +111,13 @@ def _relative(a: Tensor, b: Tensor) -> float:
     return ((a - b).abs().max() / b.abs().max().clamp(min=1e-30)).item()
 
 
-def compared(alone: OmniTransformer, sizes: MeshSizes, sharding: Sharding = Sharding()) -> dict[str, Any]:  # noqa: B008
+def compared(
+    alone: OmniTransformer, sizes: MeshSizes, sharding: Sharding = ONCE, recompute: RecomputeConfig = KEPT
+) -> dict[str, Any]:
     """Differences between the model on this mesh and alone, which has its losses and gradients."""
     rank = dist.get_rank()
     model = copy.deepcopy(alone)
+    model.config = replace(model.config, recompute=recompute)
     model.zero_grad()
     lay_out(model, build_mesh("cpu", sizes), sharding)
     each = 4 // sizes.readers
@@ -130,6 +134,7 @@ def compared(alone: OmniTransformer, sizes: MeshSizes, sharding: Sharding = Shar
     norms = GradientNorms.of(model.parameters())
     found = {
         "own counts": losses.counts_M.tolist(),
+        "documents": len(model.own(batch).lengths),
         "loss": abs(added_up(losses.total) / everything.total.detach() - 1).item(),
         "gradients": apart(model, alone),
         "norms": _relative(norms.norms, GradientNorms.of(alone.parameters()).norms),
@@ -162,12 +167,10 @@ def main(folder: Path) -> None:
     losses_of(alone, batch_of([0, 1, 2, 3])).total.backward()
     found = {str(sizes): compared(alone, sizes) for sizes in SIZES[world]}
     if world == 2:
-        again = copy.deepcopy(alone)
         for mode in ("blocks", "operations"):
-            config = replace(alone.config, recompute=RecomputeConfig(mode=mode))
-            again.config = config
             for sizes in (MeshSizes(expert=2), MeshSizes(context=2)):
-                found[f"{sizes}, {mode} again"] = compared(again, sizes)
+                again = RecomputeConfig(mode=mode)  # type: ignore[arg-type]
+                found[f"{sizes}, {mode} again"] = compared(alone, sizes, recompute=again)
         found["whole gathered weights"] = compared(alone, MeshSizes(expert=2), Sharding(reshard=False))
     (folder / f"rank-{dist.get_rank()}.json").write_text(json.dumps(found))
     dist.destroy_process_group()
