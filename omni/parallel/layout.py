@@ -85,9 +85,10 @@ def _unit(
     """Split the weights of a module that no module inside has split; they are gathered together."""
     ranks = mesh.size(mesh.ndim - 1)
 
-    def dimension(weight: nn.Parameter) -> Shard | None:
-        uneven = isinstance(module, Experts) and len(local(weight)) % ranks
-        return Shard(1) if uneven else None  # whole experts, or a part of each
+    def dimension(weight: nn.Parameter) -> Shard:
+        """The first that the ranks divide: whole experts or rows where they can, so that all hold as much."""
+        even = (number for number, size in enumerate(local(weight).shape) if size % ranks == 0)
+        return Shard(next(even, 0))
 
     fully_shard(
         module,

@@ -87,11 +87,9 @@ class MeshSizes:
         )
         each = experts // self.expert
         require(
-            not sparse
-            or each % ranks == 0
-            or (2 * moe.expert_width % ranks == 0 and config.width % ranks == 0),
-            f"{KEY}.shard x context = {ranks} must divide the {each} experts of a rank, or {NETWORK}.width = "
-            f"{config.width} and twice {NETWORK}.moe.expert_width = {2 * moe.expert_width}",
+            not sparse or any(size % ranks == 0 for size in (each, config.width, moe.expert_width)),
+            f"{KEY}.shard x context = {ranks} must divide one of: the {each} experts of a rank, {NETWORK}.width = "
+            f"{config.width}, {NETWORK}.moe.expert_width = {moe.expert_width}",
         )
         if self.context == 1:
             return

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,10 @@ MOST = 0.5
 """Norm that gradients are clipped to, well below theirs."""
 
 
+@cache
 def rows() -> list[list[Sequence]]:
     """Four rows; the first two are text alone."""
-    sequences = sequences_of(tiny_documents(60))
+    sequences = sequences_of(tiny_documents(140))
     text = [sequence for sequence in sequences if not (len(sequence.patches) or len(sequence.codes))]
     mixed = [sequence for sequence in sequences if len(sequence.patches) or len(sequence.codes)]
     found: list[list[Sequence]] = []
@@ -67,6 +69,7 @@ def rows() -> list[list[Sequence]]:
         row: list[Sequence] = []
         while pool and sum(map(len, row)) + len(pool[0]) <= ROW_LENGTH:
             row.append(pool.pop(0))
+        assert sum(map(len, row)) > ROW_LENGTH // 2, "documents for four rows"
         found.append(row)
     return found
 

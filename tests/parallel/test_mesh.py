@@ -50,7 +50,7 @@ def test_a_mesh_of_other_processes_is_refused(sizes: MeshSizes, processes: int, 
             {"moe": MoEConfig(experts=4, expert_width=16, dense_layers=2)},
             "(all layers are dense)",
         ),
-        (MeshSizes(shard=5), {}, "shard x context = 5 must divide the 4 experts of a rank"),
+        (MeshSizes(shard=5), {}, "shard x context = 5 must divide one of: the 4 experts of a rank"),
         (MeshSizes(context=3), {}, "init_args.context must divide model.network.heads = 4"),
         (
             MeshSizes(context=2),
