@@ -20,6 +20,7 @@ def trained(folder: Path, part: str) -> dict[str, Any]:
     return first
 
 
+@pytest.mark.slow
 def test_every_mesh_trains_as_ddp_does(tmp_path: Path) -> None:
     found = trained(tmp_path, "meshes")
     assert found["steps"] == STEPS and found["moved"] > 1e-3

@@ -10,7 +10,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from omni.nn.context_config import RecomputeConfig
 from omni.optim.config import MuonConfig, OptimConfig
 from omni.parallel.layout import Sharding
 from omni.parallel.strategy import OmniStrategy
@@ -28,8 +26,9 @@ from omni.sequence import OmniBatch
 from omni.training.compiling import CompileConfig
 from omni.training.pretrain import Pretrain
 from omni.training.whole import whole_model
-from tests.tiny_run import GLOBAL_ROWS, NETWORK, OPTIM, fit
+from tests.tiny_run import GLOBAL_ROWS, NETWORK, OPTIM, AfterStep, fit
 
+STEPS = 4
 MUON = OptimConfig(optimizer="muon", lr=3e-3, warmup_steps=2, muon=MuonConfig(precision="fp32"))
 
 
@@ -47,7 +46,7 @@ class Losses(lightning.Callback):
 
 
 class Run:
-    """A training of eight steps."""
+    """A training of a few steps."""
 
     def __init__(
         self, corpus: Path, name: str, strategy: Strategy | str, readers: int = 2, **settings: Any
@@ -62,7 +61,7 @@ class Run:
             devices=2,
             strategy=strategy,
             accumulate_grad_batches=GLOBAL_ROWS // readers,
-            callbacks=[self.losses, prepared],
+            callbacks=[self.losses, prepared, *settings.pop("callbacks", [])],
             **settings,
         )
 
@@ -117,42 +116,39 @@ def meshes(corpus: Path) -> dict[str, Any]:
 
 
 def switches(corpus: Path) -> dict[str, Any]:
-    """Each switch against the same run without it."""
-    strategy = {"expert": 2}
-    plain = Run(corpus, "plain", OmniStrategy(**strategy))
-    mixed = Run(corpus, "mixed", OmniStrategy(**strategy), precision="bf16-mixed")
+    """Each switch against the same run without it; recomputation and resharding are in ``exact_rank``."""
 
-    def with_(name: str, sharding: Sharding = Sharding(), **settings: Any) -> Run:  # noqa: B008
-        return Run(corpus, name, OmniStrategy(**strategy, sharding=sharding), **settings)
+    def run(name: str, sharding: Sharding = Sharding(), **settings: Any) -> Run:  # noqa: B008
+        strategy = OmniStrategy(expert=2, sharding=sharding)
+        return Run(corpus, name, strategy, max_steps=STEPS, save_every=2, **settings)
 
-    muon = Run(corpus, "muon ddp", "ddp", optim=MUON)
-    again = {
-        f"recompute {mode}": with_(mode, network=replace(NETWORK, recompute=RecomputeConfig(mode=mode)))
-        for mode in ("blocks", "operations")
-    }
-    found = {
-        "offload": with_("offload", Sharding(offload=True)).apart(plain),
-        "no reshard": with_("no-reshard", Sharding(reshard=False)).apart(plain),
-        "gather bf16": with_("gather", Sharding(gather="bf16"), precision="bf16-mixed").apart(mixed),
-        "muon": with_("muon", optim=MUON).apart(muon),
-        **{name: run.apart(plain) for name, run in again.items()},
-    }
-    reduced = with_("reduce", Sharding(reduce="bf16"))
-    resumed = with_("resumed", resume=corpus / "plain" / "epoch=0-step=4.ckpt")
+    plain = run("plain")
+    mixed = run("mixed", precision="bf16-mixed")
+    muon = Run(corpus, "muon-ddp", "ddp", max_steps=STEPS, optim=MUON)
+    run("stopped", callbacks=[AfterStep(2, _stop)])
+    reduced = run("reduce", Sharding(reduce="bf16"))
     losses = {"plain": plain, "mixed": mixed, "reduce bf16": reduced}
     return {
-        "apart": found | {"resumed": resumed.apart(plain)},
-        "losses": {name: run.text_losses() for name, run in losses.items()},
-        "whole": max(
-            (whole(tensor) - tensor_).abs().max().item()
-            for tensor, tensor_ in zip(
-                plain.module.model.state_dict().values(),
-                whole_model(plain.module.model).state_dict().values(),
-                strict=True,
-            )
-        ),
+        "apart": {
+            "offload": run("offload", Sharding(offload=True)).apart(plain),
+            "gather bf16": run("gather", Sharding(gather="bf16"), precision="bf16-mixed").apart(mixed),
+            "muon": run("muon", optim=MUON).apart(muon),
+            "resumed": run("resumed", resume=corpus / "stopped" / "last.ckpt").apart(plain),
+        },
+        "losses": {name: one.text_losses() for name, one in losses.items()},
+        "whole": _whole_apart(plain),
         "drawn sharded": drawn_apart(corpus),
     }
+
+
+def _stop(trainer: lightning.Trainer) -> None:
+    trainer.should_stop = True
+
+
+def _whole_apart(run: Run) -> float:
+    """Weights of the copy that evaluates, against those that ranks share."""
+    copied = whole_model(run.module.model).state_dict()
+    return max((weight - copied[name]).abs().max().item() for name, weight in run.weights().items())
 
 
 def drawn_apart(corpus: Path) -> float:
@@ -176,8 +172,9 @@ def drawn_apart(corpus: Path) -> float:
 
 def compiled(corpus: Path) -> dict[str, Any]:
     """Compiled parts inside sharded ones."""
-    plain = Run(corpus, "plain", OmniStrategy(expert=2))
-    run = Run(corpus, "compiled", OmniStrategy(expert=2), compile=CompileConfig(experts=True, attention=True))
+    config = CompileConfig(experts=True, attention=True)
+    plain = Run(corpus, "plain", OmniStrategy(expert=2), max_steps=STEPS)
+    run = Run(corpus, "compiled", OmniStrategy(expert=2), compile=config, max_steps=STEPS)
     return {"apart": run.apart(plain)}
 
 
