@@ -60,9 +60,10 @@ def dry_run(
         ValueError: the mesh doesn't fit the model.
     """
     sizes.check_with(config)
-    with _pretended(sizes.world, rank), weightless():
+    with weightless():
         model = OmniTransformer(config, vocabulary)
-        numbers = {id(p): p.numel() for p in model.parameters()}
+    parameters = sum(p.numel() for p in model.parameters())
+    with _pretended(sizes.world, rank):
         lay_out(model, build_mesh("cpu", sizes), sharding)
         experts = {
             p for module in model.modules() if isinstance(module, Experts) for p in module.parameters()
@@ -71,7 +72,7 @@ def dry_run(
         others = sum(local(p).numel() for p in model.parameters() if p not in experts)
         own = FP32 * (mine + others)
         return RankBytes(
-            parameters=sum(numbers.values()),
+            parameters=parameters,
             experts=FP32 * mine,
             others=FP32 * others,
             gradients=own,
