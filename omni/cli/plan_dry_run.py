@@ -81,15 +81,17 @@ def print_dry_run(figures: dict[str, Any]) -> None:
     from rich.table import Table
 
     sizes = ", ".join(f"{name} {size}" for name, size in figures["mesh"].items() if size > 1) or "one process"
-    table = Table(title=f"Rank {figures['rank']} of {figures['world']}: {sizes}", title_justify="left")
+    table = Table()
     table.add_column("part")
     table.add_column("GiB", justify="right")
-    held = dict(figures["bytes"])
-    parameters, total = held.pop("parameters"), held.pop("total")
-    for name, value in held.items():
-        table.add_row(name, f"{value / GIB:.3f}")
-    table.add_section()
-    table.add_row("total, without activations", f"{total / GIB:.3f}")
+    for name, value in figures["bytes"].items():
+        if name == "total":
+            table.add_section()
+        if name != "parameters":
+            table.add_row(f"{name}, without activations" if name == "total" else name, f"{value / GIB:.3f}")
     console = Console()
+    parameters = f"{figures['bytes']['parameters']:,} parameters"
+    console.print(
+        f"Rank {figures['rank']} of {figures['world']}: {sizes}; {parameters} in all", highlight=False
+    )
     console.print(table)
-    console.print(f"{parameters:,} parameters in all.", highlight=False)

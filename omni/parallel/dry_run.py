@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import torch.distributed as dist
-from torch.distributed.fsdp import FSDPModule
+from torch import nn
 
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig, Vocabulary
@@ -22,6 +22,8 @@ from omni.parallel.layout import Sharding, lay_out
 from omni.parallel.mesh import MeshSizes, build_mesh
 
 FP32, HALF = 4, 2
+AHEAD = 2
+"""Blocks that are whole at once: the one that runs and the one that is fetched ahead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +84,21 @@ def dry_run(
 
 
 def _gathered(model: OmniTransformer, sizes: MeshSizes, sharding: Sharding) -> int:
-    """Bytes of the units that are whole at once."""
-    units = {module: 0 for module in model.modules() if isinstance(module, FSDPModule)}
-    for module, inside in ((m, [u for u in m.modules() if u in units and u is not m]) for m in units):
-        apart = {p for unit in inside for p in unit.parameters()}
-        weights = [p for p in module.parameters() if p not in apart]
-        experts = isinstance(module, Experts)
-        size = HALF if experts and sharding.gather == "bf16" else FP32
-        units[module] = size * sum(p.numel() for p in weights) // (sizes.expert if experts else 1)
-    blocks = [
-        sum(size for unit, size in units.items() if unit in set(block.modules())) for block in model.blocks
-    ]
-    several = sorted(blocks)[-2:] if sharding.reshard else blocks
-    return units[model] + sum(several)
+    """Bytes of the weights that are whole at once."""
+
+    def size_of(unit: nn.Module, inside: list[nn.Module]) -> int:
+        apart = {p for other in inside for p in other.parameters()}
+        numbers = sum(p.numel() for p in unit.parameters() if p not in apart)
+        if not isinstance(unit, Experts):
+            return FP32 * numbers
+        return (HALF if sharding.gather == "bf16" else FP32) * numbers // sizes.expert
+
+    blocks = []
+    for block in model.blocks:
+        experts: list[nn.Module] = [module for module in block.modules() if isinstance(module, Experts)]
+        blocks.append(size_of(block, experts) + sum(size_of(module, []) for module in experts))
+    several = sorted(blocks)[-AHEAD:] if sharding.reshard else blocks
+    return size_of(model, list(model.blocks)) + sum(several)
 
 
 @contextmanager

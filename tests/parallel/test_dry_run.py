@@ -62,7 +62,8 @@ def test_the_command_reports_the_bytes_of_one_of_1024(
     assert main([*arguments, "--json", str(tmp_path / "plan.json")]) == 0
     figures = json.loads((tmp_path / "plan.json").read_text())
     assert figures["world"] == 1024 and figures["mesh"]["replicate"] == 16
-    assert "Rank 0 of 1024: replicate 16, shard 8, expert 8" in capsys.readouterr().out
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.startswith("Rank 0 of 1024: replicate 16, shard 8, expert 8; 10,018,176 parameters")
     held = figures["bytes"]
     assert held["total"] == sum(
         held[name] for name in ("experts", "others", "gradients", "optimizer", "gathered")
