@@ -84,7 +84,7 @@ class OmniStrategy(ModelParallelStrategy):
             ValueError: the mesh is not that of so many processes.
         """
         ParallelStrategy.setup_environment(self)
-        self.sizes.check_world(self.world_size)
+        self.sizes.check_world(self.num_nodes * self.num_processes)
         self._setup_distributed()
         self.meshes = build_mesh(self.root_device, self.sizes)
         self._device_mesh = self.meshes.all

@@ -159,15 +159,22 @@ def _experts_here(model: OmniTransformer) -> list[int]:
     return list(weight.to_local().shape)
 
 
+def with_gradients(dtype: torch.dtype = torch.float64, favoured: int = 0) -> OmniTransformer:
+    """The model alone, with the gradients of all rows; positions choose the ``favoured`` first experts, if any."""
+    moe = MoEConfig(experts=4, top_k=2, expert_width=16, shared_width=8)
+    alone = tiny_model(dtype=dtype, moe=moe)
+    for router in alone.routers():
+        router.bias[:favoured] += 10
+    losses_of(alone, batch_of([0, 1, 2, 3])).total.backward()
+    return alone
+
+
 def main(folder: Path) -> None:
     """Compare on every mesh, and write."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     world = int(os.environ["WORLD_SIZE"])
-    alone = tiny_model(
-        dtype=torch.float64, moe=MoEConfig(experts=4, top_k=2, expert_width=16, shared_width=8)
-    )
-    losses_of(alone, batch_of([0, 1, 2, 3])).total.backward()
+    alone = with_gradients()
     found = {str(sizes): compared(alone, sizes) for sizes in SIZES[world]}
     if world == 2:
         for mode in ("blocks", "operations"):
@@ -175,6 +182,9 @@ def main(folder: Path) -> None:
                 again = RecomputeConfig(mode=mode)  # type: ignore[arg-type]
                 found[f"{sizes}, {mode} again"] = compared(alone, sizes, recompute=again)
         found["whole gathered weights"] = compared(alone, MeshSizes(expert=2), Sharding(reshard=False))
+        for dtype in (torch.float64, torch.float32):
+            idle = with_gradients(dtype, favoured=2)
+            found[f"experts of one rank idle, {dtype}"] = compared(idle, MeshSizes(expert=2))
     (folder / f"rank-{dist.get_rank()}.json").write_text(json.dumps(found))
     dist.destroy_process_group()
 

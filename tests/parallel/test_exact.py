@@ -19,8 +19,10 @@ def _compared(ranks: int, folder: Path) -> list[dict[str, dict[str, Any]]]:
     found = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(ranks)]
     for of_rank in found:
         for mesh, figures in of_rank.items():
-            for name in ("loss", "gradients", "norms", "means", "clipped"):
-                assert figures[name] < (CLOSE if name != "means" else 1e-6), (mesh, name, figures[name])
+            close = 1e-4 if "float32" in mesh else CLOSE
+            for name in ("loss", "gradients", "norms", "clipped"):
+                assert figures[name] < close, (mesh, name, figures[name])
+            assert figures["means"] < 1e-5, (mesh, figures["means"])
             assert figures["modalities logged"] == ["audio", "image", "text"], mesh
     return found
 
