@@ -24,7 +24,7 @@ def test_the_demo_trains_on_two_processes_that_share_the_experts(tmp_path: Path)
         *("--data.train", corpus / "train", "--data.val", corpus / "train", "--data.val_rows", "8"),
         *("--trainer.default_root_dir", tmp_path / "run", "--trainer.max_steps", "3"),
         *("--trainer.val_check_interval", "2", "--trainer.log_every_n_steps", "1"),
-        *("--trainer.enable_progress_bar", "false"),
+        *("--trainer.enable_progress_bar", "false", "--data.cache", "false"),
         *("--router_telemetry.every_n_steps", "2", "--drift_alarms.every_n_steps", "1"),
     )
     model, _ = load_model(tmp_path / "run" / "checkpoints" / "last.ckpt")
