@@ -149,8 +149,7 @@ class OmniDataModule(lightning.LightningDataModule):
         return Plan(tables, config, cuts, once)
 
     def _loader(self, sources: dict[str, SourceConfig], plan: Plan, steps: int) -> PlannedLoader[OmniBatch]:
-        trainer = self.trainer
-        rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        rank, world = self._place()
         split = Split(batch_rows=self.batch_rows, rank=rank, world=world)
         stores = [self.folders[source.folder].store for source in sources.values()]
         batches = PlannedBatches(stores, Collated(plan.config.row_length))
@@ -200,8 +199,13 @@ class OmniDataModule(lightning.LightningDataModule):
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return HeldOut(self.remote, rank, world)
 
+    def _place(self) -> tuple[int, int]:
+        """Which part of the rows this rank reads, of how many: ranks may share out the positions of the same rows."""
+        told = self.trainer.distributed_sampler_kwargs if self.trainer else None
+        return (told["rank"], told["num_replicas"]) if told else (0, 1)
+
     def _once(self, sources: dict[str, SourceConfig], rows: int | None) -> PlannedLoader[OmniBatch]:
-        of_step = self.batch_rows * (self.trainer.world_size if self.trainer else 1)  # nothing is accumulated
+        of_step = self.batch_rows * self._place()[1]  # nothing is accumulated
         plan = self._plan(sources, replace(self.plan_config, global_rows=of_step), once=True)
         steps = plan.length() if rows is None else min(max(1, rows // of_step), plan.length())
         return self._loader(sources, plan, steps)

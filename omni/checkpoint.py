@@ -15,6 +15,7 @@ import torch
 from omni.export import Weights, read_export, tied
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig, Vocabulary
+from omni.nn.sharded import fill
 from omni.tokenizers.bundle import Tokenizers
 
 CHECKPOINT_KEY = "omni"
@@ -87,7 +88,8 @@ def take_weights(model: OmniTransformer, weights: Weights, where: str, config: s
     if any(wrong.values()):
         said = "; ".join(f"{len(names)} {kind}: {_listed(names)}" for kind, names in wrong.items() if names)
         raise ValueError(f"{where}: its weights don't fit {config}: {said}")
-    model.load_state_dict(given)
+    for name, tensor in own.items():
+        fill(tensor, given[name])
 
 
 def _listed(names: list[str], most: int = 12) -> str:

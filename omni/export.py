@@ -71,12 +71,11 @@ def read_export(folder: Path) -> tuple[dict[str, Any], Tokenizers, Weights]:
 
 def tied(model: OmniTransformer) -> dict[str, str]:
     """Names of weights that are others under a second name, each with the first."""
-    first: dict[tuple[int, int], str] = {}
+    first: dict[int, str] = {}
     found = {}
-    for name, tensor in model.state_dict().items():
-        place = (tensor.data_ptr(), tensor.numel())
-        if tensor.numel() and first.setdefault(place, name) != name:
-            found[name] = first[place]
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if first.setdefault(id(parameter), name) != name:
+            found[name] = first[id(parameter)]
     return found
 
 

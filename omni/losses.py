@@ -6,6 +6,7 @@ So packing, the number of ranks and accumulation leave the gradient as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -32,6 +33,28 @@ class Targets:
     audio_BS: Bool[Tensor, "B S"]
     codes: Int[Tensor, "f K"]
     """Code 0 is Q where the clip ends."""
+
+    def within(self, positions: slice) -> Targets:
+        """Those that these positions of every row predict."""
+        inside_BS = torch.zeros_like(self.text_BS)
+        inside_BS[:, positions] = True
+        image_I = inside_BS[self.image_BS]
+        return Targets(
+            text_BS=self.text_BS[:, positions],
+            text_ids=self.text_ids[inside_BS[self.text_BS]],
+            image_BS=self.image_BS[:, positions],
+            patches=self.patches[image_I],
+            places=self.places[image_I],
+            audio_BS=self.audio_BS[:, positions],
+            codes=self.codes[inside_BS[self.audio_BS]],
+        )
+
+
+class FlowDraws(NamedTuple):
+    """What the flow's loss is computed at."""
+
+    noise_IP: Float[Tensor, "draws I P"]
+    time_I: Float[Tensor, "draws I"]
 
 
 def targets_of(batch: OmniBatch, end_code: int) -> Targets:
@@ -89,14 +112,23 @@ class Losses:
 def compute_losses(
     model: OmniTransformer, hidden: Hidden, batch: OmniBatch, noise: Noise | None = None
 ) -> Losses:
-    """All losses of a batch. ``noise`` is that of the flow; by default it is the documents' own."""
+    """All losses of a batch. ``noise`` is that of the flow; by default it is the documents' own.
+
+    Where ranks share out the positions of the rows, the losses are those of this rank's positions: their sum over
+    the ranks is that of the whole batch.
+    """
     targets = targets_of(batch, model.audio_head.end)
+    flow = _flow_draws(model, targets, noise or Noise.of_documents(batch))
+    if model.shards is not None:
+        part = model.shards.part(batch.modality.shape[1])
+        flow = _draws_within(flow, targets, part)
+        targets, batch = targets.within(part), batch.part(part)
     x_BSD = hidden.x_BSD
     text = model.text_head.loss(_rows(x_BSD, targets.text_BS), targets.text_ids)
     sums = torch.stack(
         [
             text.objective,
-            _image_loss(model, x_BSD, targets, noise or Noise.of_documents(batch)),
+            _image_loss(model, x_BSD, targets, flow),
             model.audio_head.loss(_rows(x_BSD, targets.audio_BS), targets.codes)[0],
         ]
     )
@@ -135,16 +167,29 @@ def _rows(x_BSD: Float[Tensor, "B S D"], mask_BS: Bool[Tensor, "B S"]) -> Float[
     return x_BSD.flatten(0, 1).index_select(0, mask_BS.flatten().nonzero().squeeze(1))
 
 
-def _image_loss(model: OmniTransformer, x_BSD: Tensor, targets: Targets, noise: Noise) -> Float[Tensor, ""]:
+def _flow_draws(model: OmniTransformer, targets: Targets, noise: Noise) -> FlowDraws:
     draws, marked_N = model.config.image.draws, targets.image_BS.flatten()
     noise_IP = noise.normal(marked_N, draws, model.vocabulary.patch_values).transpose(0, 1)
-    time_I = noise.uniform(marked_N, draws).T
+    return FlowDraws(noise_IP, noise.uniform(marked_N, draws).T)
+
+
+def _draws_within(flow: FlowDraws, targets: Targets, positions: slice) -> FlowDraws:
+    """Those of the targets that these positions predict: the numbers are drawn for whole rows."""
+    inside_BS = torch.zeros_like(targets.image_BS)
+    inside_BS[:, positions] = True
+    kept_I = inside_BS[targets.image_BS]
+    return FlowDraws(flow.noise_IP[:, kept_I], flow.time_I[:, kept_I])
+
+
+def _image_loss(
+    model: OmniTransformer, x_BSD: Tensor, targets: Targets, flow: FlowDraws
+) -> Float[Tensor, ""]:
     return model.image_head.loss(
         _rows(x_BSD, targets.image_BS),
         targets.places,
         targets.patches.to(x_BSD.dtype),
-        noise_IP.to(x_BSD),
-        time_I.to(x_BSD),
+        flow.noise_IP.to(x_BSD),
+        flow.time_I.to(x_BSD),
     )
 
 

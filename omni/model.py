@@ -26,6 +26,7 @@ from omni.nn.heads.text import TextHead
 from omni.nn.init import initialise
 from omni.nn.moe.experts import Experts
 from omni.nn.moe.router import Router, Routing
+from omni.nn.position_shards import PositionShards
 from omni.nn.recompute import run_block
 from omni.nn.rotary import Rotary
 from omni.sequence import OmniBatch, grid_places
@@ -36,7 +37,7 @@ class Hidden:
     """What the backbone gives the heads."""
 
     x_BSD: Float[Tensor, "B S D"]
-    """Normalised hidden state of each position."""
+    """Normalised hidden state of each position; of this rank's where ranks share out positions."""
     routing: tuple[Routing, ...]
     """The router's choices, layer by layer; dense layers are left out."""
 
@@ -54,9 +55,17 @@ class OmniTransformer(nn.Module):
         self.text_head = TextHead(config.width, vocabulary.text, config.text, self.embed.text)
         self.image_head = ImageHead(config, vocabulary)
         self.audio_head = AudioHead(config, vocabulary)
+        self.shards: PositionShards | None = None
+        """Where ranks share out the positions of each row (``omni.parallel``)."""
+
+    def own(self, batch: OmniBatch) -> OmniBatch:
+        """What this rank computes of a batch."""
+        return batch if self.shards is None else self.shards.own(batch)
 
     def forward(self, batch: OmniBatch, context: AttentionContext | None = None) -> Hidden:
         """Hidden states of the batch. ``context`` is packed attention by default; a cache in generation."""
+        if context is None and self.shards is not None:
+            batch, context = self.shards.own(batch), self.shards.attention(batch)
         is_image_BS = batch.of(IMAGE)
         x_BSD = self.embed(
             batch.text_ids,

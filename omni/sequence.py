@@ -217,6 +217,24 @@ class OmniBatch:
         """Mask of the positions that hold ``modality``."""
         return self.modality == modality.id
 
+    def part(self, positions: slice) -> OmniBatch:
+        """These positions of every row, with what of patches, codes and documents lies in them."""
+        inside_BS = torch.zeros_like(self.modality, dtype=torch.bool)
+        inside_BS[:, positions] = True
+        document_BS = np.arange(len(self.lengths)).repeat(self.lengths).reshape(inside_BS.shape)
+        documents, lengths = np.unique(document_BS[:, positions], return_counts=True)
+        return replace(
+            self,
+            modality=self.modality[:, positions],
+            text_ids=self.text_ids[:, positions],
+            coords=self.coords[:, positions],
+            loss=self.loss[:, positions],
+            patches=self.patches[inside_BS[self.of(IMAGE)]],
+            codes=self.codes[inside_BS[self.of(AUDIO)]],
+            lengths=tuple(lengths.tolist()),
+            keys=tuple(self.keys[document] for document in documents) if self.keys else (),
+        )
+
 
 def turn_of(segments: Seq[Segment], role: Role | None, loss: bool) -> tuple[Segment, ...]:
     """``segments`` as one turn: all with this role and loss flag."""

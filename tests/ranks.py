@@ -1,4 +1,4 @@
-"""Runs a module of the tests as two ranks (gloo)."""
+"""Runs a module of the tests as several ranks (gloo)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from pathlib import Path
 
 
 def run_two_ranks(module: str, *arguments: str | Path, seconds: float = 400) -> None:
-    """``python -m MODULE ARGUMENTS`` twice, as one group; a rank that fails fails the test with its last words."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    """``run_ranks`` with two."""
+    run_ranks(2, module, *arguments, seconds=seconds)
+
+
+def run_ranks(ranks: int, module: str, *arguments: str | Path, seconds: float = 400) -> None:
+    """``python -m MODULE ARGUMENTS`` so many times, as one group; a rank that fails fails the test."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
     done = subprocess.run(
         [*command, "-m", module, *map(str, arguments)],
         capture_output=True,

@@ -72,7 +72,7 @@ def test_every_experiment_loads(capsys: pytest.CaptureFixture[str], path: Path) 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path not in EXPERIMENTS], ids=str)
 def test_every_part_loads_in_the_place_of_the_demos(capsys: pytest.CaptureFixture[str], path: Path) -> None:
-    key = {"model": "model.network", "data": "data"}[path.parts[0]]
+    key = {"model": "model.network", "data": "data", "parallel": "config"}[path.parts[0]]
     printed(capsys, DEMO, f"--{key}", str(CONFIGS / path))
 
 

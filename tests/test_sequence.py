@@ -184,3 +184,25 @@ def test_positions_of_a_modality() -> None:
         [[0, 0, 1, 0]],
     ]
     assert batch.real.int().tolist() == [[1, 1, 1, 0]]
+
+
+def test_a_part_has_what_lies_in_its_positions() -> None:
+    """Two rows: documents of 3 and 1 positions, and of 2 and 2; a picture's patches, then a frame."""
+    batch = OmniBatch(
+        modality=torch.tensor([[0, 1, 1, 0], [2, 0, 0, PADDING]], dtype=torch.uint8),
+        text_ids=torch.arange(8).view(2, 4),
+        coords=torch.arange(24).view(2, 4, 3),
+        loss=torch.ones(2, 4, dtype=torch.bool),
+        patches=torch.tensor([[10.0], [11.0]]),
+        codes=torch.tensor([[7]]),
+        lengths=(3, 1, 2, 2),
+        targets=torch.tensor([3, 2, 1]),
+        keys=("a", "b", "c", ""),
+    )
+    first, second = batch.part(slice(0, 2)), batch.part(slice(2, 4))
+    assert [part.patches.tolist() for part in (first, second)] == [[[10.0]], [[11.0]]]
+    assert [part.codes.tolist() for part in (first, second)] == [[[7]], []]
+    assert [part.lengths for part in (first, second)] == [(2, 2), (1, 1, 2)]  # the first document is cut
+    assert [part.keys for part in (first, second)] == [("a", "c"), ("a", "b", "")]
+    assert second.text_ids.tolist() == [[2, 3], [6, 7]]
+    assert second.targets.tolist() == [3, 2, 1]  # still those of the step

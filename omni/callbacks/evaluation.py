@@ -21,6 +21,7 @@ from omni.inference.options import SamplingOptions
 from omni.sequence import Document, OmniBatch, Segment
 from omni.sequence import Sequence as Positions
 from omni.training.pretrain import Pretrain
+from omni.training.whole import whole_model
 
 
 @runtime_checkable
@@ -147,7 +148,7 @@ class Evaluation(lightning.Callback):
             module.log(f"eval/{tally.name}", tally.value)
 
     def _measure(self, module: Pretrain, share: Share) -> list[Tally]:
-        omni = Omni(module.model, module.tokenizers)
+        omni = Omni(whole_model(module.model), module.tokenizers)
         scorer = DocumentScorer(omni.model, omni.layout, share.collate)
         codec = module.tokenizers.audio.fingerprint
         documents: dict[int, Document] = {}

@@ -40,7 +40,10 @@ class Watching(Telemetry):
 
     @abstractmethod
     def see(self, part: int, output: Any, batch: OmniBatch, model: OmniTransformer) -> None:
-        """Take what is needed from the output of ``parts(model)[part]``; runs without gradients."""
+        """Take what is needed from the output of ``parts(model)[part]``; runs without gradients.
+
+        ``batch`` is what this rank computed of it.
+        """
 
     def on_train_batch_start(
         self,
@@ -57,8 +60,9 @@ class Watching(Telemetry):
         model = pl_module.model
         parts = self.parts(model)
         self._unseen = set(range(len(parts)))
+        own = model.own(batch)
         self._hooks = [
-            part.register_forward_hook(partial(self._saw, number, batch, model))
+            part.register_forward_hook(partial(self._saw, number, own, model))
             for number, part in enumerate(parts)
         ]
 

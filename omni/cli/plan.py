@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from omni.cli import plan_dry_run
 from omni.cli.json_file import write_json
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="write JSON to FILE, or print it only",
     )
+    plan_dry_run.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -83,6 +85,9 @@ def run(args: argparse.Namespace) -> None:
     from omni.planning.meshes import parse_mesh
     from omni.planning.summary import summary
 
+    if args.dry_run:
+        _dry_run(args)
+        return
     if args.gpus < 1:
         raise ValueError(f"--gpus must be at least 1, got {args.gpus}")
     task = _task(args)
@@ -98,6 +103,18 @@ def run(args: argparse.Namespace) -> None:
     from omni.cli.plan_tables import print_plan
 
     print_plan(figures)
+    write_json(args.json, figures)
+
+
+def _dry_run(args: argparse.Namespace) -> None:
+    from omni.planning.source import read_source
+
+    config = read_source(args.config).config
+    figures = plan_dry_run.run(args, config, _vocabulary(args, config))
+    if args.json == STDOUT:
+        print(json.dumps(figures, indent=1))
+        return
+    plan_dry_run.print_dry_run(figures)
     write_json(args.json, figures)
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from omni.nn.config import ModelConfig
 from omni.nn.roles import Role, roles_of
+from omni.nn.sharded import fill, local
 
 WRITERS = (".attention.out.weight", ".w2.weight", ".w2")
 """How the names of the matrices end that write to the stream."""
@@ -26,17 +27,21 @@ LAST = "audio_head.logits"
 
 @torch.no_grad()
 def initialise(model: nn.Module, config: ModelConfig, seed: int) -> None:
-    """Draw all weights of an ``OmniTransformer``: a function of config and seed. Norms begin with gains of 1."""
+    """Draw all weights of an ``OmniTransformer``: a function of config and seed. Norms begin with gains of 1.
+
+    Where ranks hold parts of the weights, each draws them whole, one after another, and keeps its part: the model
+    is the same on any mesh.
+    """
     generator = torch.Generator(device="cpu").manual_seed(seed)
     roles = roles_of(model)
     for name, weight in sorted(model.named_parameters(), key=lambda named: named[0] == LAST):
         if roles[name] == "vector":
-            weight.fill_(1.0)
+            local(weight).fill_(1.0)
         else:
             drawn = torch.randn(weight.shape, generator=generator)
-            weight.copy_(drawn * _deviation(name, roles[name], weight.shape[-1], config))
+            fill(weight, drawn * _deviation(name, roles[name], weight.shape[-1], config))
         if name.endswith(ZEROS):
-            weight.zero_()
+            local(weight).zero_()
 
 
 def _deviation(name: str, role: Role, fan_in: int, config: ModelConfig) -> float:

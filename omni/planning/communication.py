@@ -42,17 +42,20 @@ def traffic_of(
     layers = config.layers / mesh.pp
     sparse = max(0.0, (config.layers - moe.dense_layers) / mesh.pp)
     rows = workload.positions / mesh.cp * HALF  # bytes of one channel of all positions
-    keys_values = 2 * config.kv_heads * config.head_channels / mesh.tp
+    swapped = (
+        2 * width + 2 * max(config.kv_heads, mesh.cp) * config.head_channels
+    )  # queries, outputs, keys, values
     passes = workload.accumulate
     sent = {
         "ep": 4 * sparse * rows / mesh.tp * moe.top_k * width * _away(mesh.ep) * passes,
         "tp": 8 * layers * rows * width * _away(mesh.tp) * passes,  # gather and scatter around both halves
         "pp": (2 * rows / mesh.tp * width if mesh.pp > 1 else 0.0) * passes,
-        "cp": 3 * layers * rows * keys_values * (mesh.cp - 1) * passes,  # forward; again and gradients back
+        "cp": 2 * layers * rows * swapped / mesh.tp * _away(mesh.cp) * passes,  # forward; gradients back
     }
     seconds = {
         "ep": _all_to_all(sent["ep"], mesh.ep, mesh.stride("ep"), gpu),
-        **{name: sent[name] / _ring(getattr(mesh, name), mesh.stride(name), gpu) for name in ("tp", "cp")},
+        "cp": _all_to_all(sent["cp"], mesh.cp, mesh.stride("cp"), gpu),
+        "tp": sent["tp"] / _ring(mesh.tp, mesh.stride("tp"), gpu),
         "pp": sent["pp"] / (gpu.link if mesh.stride("pp") * mesh.pp <= NODE else gpu.network),
     }
     sent["dp"], seconds["dp"] = _sharding(parameters, mesh, gpu, passes, sharding)

@@ -114,8 +114,8 @@ def lay_out(task: Task, mesh: Mesh) -> Layout:
 def _step(task: Task, mesh: Mesh, memory: Memory, traffic: Traffic) -> Step:
     """Compute, what of the communication isn't hidden behind it, the pipeline's bubble and the optimizer.
 
-    Sharding of weights is hidden behind the compute of the whole step, the ring of context parallelism behind
-    the attention; dispatch and combine of experts, and tensor parallelism, are not hidden.
+    Sharding of weights is hidden behind the compute of the whole step; dispatch and combine of experts, the swap
+    of positions for heads, and tensor parallelism are not hidden.
     """
     workload = task.workload
     split = mesh.cp * mesh.tp * mesh.pp
@@ -123,9 +123,8 @@ def _step(task: Task, mesh: Mesh, memory: Memory, traffic: Traffic) -> Step:
     load = busiest(task.config.moe, workload.mix, mesh.ep)
     parts = {name: positions * value for name, value in _compute(task, load).items()}
     compute = sum(parts.values())
-    parts["tp"], parts["ep"], parts["pp"] = (traffic.seconds[name] for name in ("tp", "ep", "pp"))
+    parts |= {name: traffic.seconds[name] for name in ("tp", "ep", "pp", "cp")}
     parts["ep"] *= load
-    parts["cp"] = max(0.0, traffic.seconds["cp"] - parts[SCORES])
     parts["dp"] = max(0.0, traffic.seconds["dp"] - compute)
     parts["bubble"] = sum(parts.values()) * (mesh.pp - 1) / workload.accumulate
     own = memory.optimizer / 8  # parameters whose two moments are here

@@ -92,6 +92,11 @@ def misfit(mesh: Mesh, config: ModelConfig, workload: Workload) -> str | None:
             f"--mesh cp={mesh.cp} must divide --length = {workload.length}; use cp of a power of two and a "
             f"length that it divides"
         )
+    if config.heads % mesh.cp or (config.kv_heads % mesh.cp and mesh.cp % config.kv_heads):
+        return (
+            f"--mesh cp={mesh.cp} must divide {KEY}.heads = {config.heads}, and divide or be a multiple of "
+            f"{KEY}.kv_heads = {config.kv_heads}: ranks swap positions for heads"
+        )
     if mesh.tp > NODE:
         return f"--mesh tp={mesh.tp} must be at most the {NODE} GPUs of a server; use pp or ep for the rest"
     return None

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import lightning
-import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
 
 from omni.checkpoint import CHECKPOINT_KEY, describe, load_model, take_weights, vocabulary_of
-from omni.losses import Losses, compute_losses, corrupt_inputs, loss_names
+from omni.losses import Losses, compute_losses, corrupt_inputs
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig
 from omni.nn.noise import Noise
+from omni.nn.weightless import is_weightless, weightless
 from omni.optim.build import build_optimizer
 from omni.optim.config import OptimConfig
 from omni.sequence import OmniBatch
 from omni.tokenizers.bundle import Tokenizers
 from omni.training.compiling import CompileConfig, compile_parts
 from omni.training.gradients import GradientNorms
+from omni.training.means import Means
 from omni.training.process_group import leave_at_exit
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -38,6 +41,7 @@ class Pretrain(lightning.LightningModule):
         seed: int = 0,
         init_from: str | None = None,
         compile: CompileConfig = CompileConfig(),  # noqa: B008 (frozen)
+        draw_sharded: bool = False,
     ) -> None:
         """
         Args:
@@ -48,15 +52,20 @@ class Pretrain(lightning.LightningModule):
             init_from: checkpoint whose weights to start from (fine-tuning); its step, optimizer and place in the
                 data are not taken. ``--ckpt_path`` resumes a run instead.
             compile: parts of the network that ``torch.compile`` makes faster.
+            draw_sharded: take no memory for weights before ``omni.parallel.strategy.OmniStrategy`` has shared them
+                out, for models that no process could hold. The weights are the same either way.
         """
         super().__init__()
         optim.check_with(network)
         self.tokenizers = Tokenizers.load(tokenizers)
         self.optim_config, self.compile_config, self.seed = optim, compile, seed
-        self.model = OmniTransformer(network, vocabulary_of(self.tokenizers))
-        self.model.initialise(seed)
-        if init_from is not None:
-            self._take_weights(init_from)
+        self.init_from = init_from
+        with weightless() if draw_sharded else nullcontext():
+            self.model = OmniTransformer(network, vocabulary_of(self.tokenizers))
+        if not draw_sharded:
+            self.draw_weights()
+        self.trained: Means | None = None
+        """Losses of the step that is being worked on."""
         self.losses: Losses | None = None
         """Of the latest training batch, for callbacks; detached."""
         self.gradients_asked = False
@@ -64,11 +73,14 @@ class Pretrain(lightning.LightningModule):
         self.gradient_norms: dict[str, Tensor] = {}
         """Of the latest step for which they were asked, before clipping, by part of the model."""
 
-    def _take_weights(self, path: str) -> None:
-        model, tokenizers = load_model(path)
-        if tokenizers.files() != self.tokenizers.files():
-            raise ValueError(f"{path}: made with other tokenizers than data.tokenizers")
-        take_weights(self.model, model.state_dict(), path, "model.network")
+    def draw_weights(self) -> None:
+        """Give the model the weights that a run starts from."""
+        self.model.initialise(self.seed)
+        if self.init_from is not None:
+            model, tokenizers = load_model(self.init_from)
+            if tokenizers.files() != self.tokenizers.files():
+                raise ValueError(f"{self.init_from}: made with other tokenizers than data.tokenizers")
+            take_weights(self.model, model.state_dict(), self.init_from, "model.network")
 
     def training_step(self, batch: OmniBatch, batch_idx: int) -> Tensor:
         """Loss of one batch; Lightning averages over batches and ranks, so their number is put back."""
@@ -76,35 +88,38 @@ class Pretrain(lightning.LightningModule):
         hidden = self.model(corrupt_inputs(batch, self.model, noise))
         losses = compute_losses(self.model, hidden, batch, noise)
         self.losses = replace(losses, total=losses.total.detach())
-        self._log("train", losses)
+        self._tell(self.losses, batch_idx)
         return losses.total * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     def on_validation_epoch_start(self) -> None:
         """Start counting, for each set of validation data."""
         loaders = self.trainer.val_dataloaders
         self.validated_as = [f"val/{name}" for name in loaders] if isinstance(loaders, dict) else ["val"]
-        shape = len(self.validated_as), 2, len(loss_names())
-        self.validated = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        self.validated = Means(self.device, len(self.validated_as))
 
     def validation_step(self, batch: OmniBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add up the clean losses; the flow noise of a document is always the same."""
         losses = compute_losses(self.model, self.model(batch), batch)
-        self.validated[dataloader_idx] += torch.stack([losses.sums_M.double(), losses.counts_M.double()])
+        self.validated.add(losses, dataloader_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the batches of all ranks."""
-        validated = self.trainer.strategy.reduce(self.validated, reduce_op="sum")
-        for prefix, (sums_M, counts_M) in zip(self.validated_as, validated, strict=True):
-            for name, total, count in zip(loss_names(), sums_M, counts_M, strict=True):
-                if count:
-                    self.log(f"{prefix}/{name}", total / count, prog_bar=True)
+        for prefix, means in zip(self.validated_as, self.validated.take(self._over_ranks), strict=True):
+            for name, mean in means.items():
+                self.log(f"{prefix}/{name}", mean, prog_bar=True)
 
-    def _log(self, stage: str, losses: Losses) -> None:
-        means = losses.sums_M / losses.counts_M.clamp(min=1)
-        step = stage == "train"
-        for name, mean, count in zip(loss_names(), means, losses.counts_M, strict=True):
-            if count:
-                self.log(f"{stage}/{name}", mean, batch_size=int(count), prog_bar=True, on_step=step)
+    def _tell(self, losses: Losses, batch_idx: int) -> None:
+        """Log the losses of a step behind its last batch: those of all its batches, on all ranks."""
+        if self.trained is None:
+            self.trained = Means(self.device)
+        self.trained.add(losses)
+        if (batch_idx + 1) % self.trainer.accumulate_grad_batches:
+            return
+        for name, mean in self.trained.take(self._over_ranks)[0].items():
+            self.log(f"train/{name}", mean, prog_bar=True, on_step=True)
+
+    def _over_ranks(self, sums: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(sums, reduce_op="sum")
 
     def configure_gradient_clipping(
         self,
@@ -151,12 +166,17 @@ class Pretrain(lightning.LightningModule):
 
         Raises:
             ValueError: a precision in which the router's counts and the flow's time would be too coarse; nothing
-                to compile with.
+                to compile with; weights that nobody would draw.
         """
         if self.trainer.precision not in PRECISIONS:
             raise ValueError(
                 f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {self.trainer.precision!r}: "
                 f"weights, router and targets stay in fp32"
+            )
+        if is_weightless(self.model) and not isinstance(self.trainer.strategy, ModelParallelStrategy):
+            raise ValueError(
+                f"model.draw_sharded needs trainer.strategy omni.parallel.strategy.OmniStrategy, which draws the "
+                f"weights, got {type(self.trainer.strategy).__name__}"
             )
         leave_at_exit()
         if stage == "fit":

@@ -67,7 +67,8 @@ def test_bytes_of_a_step_by_hand() -> None:
     assert sent(ep=4)["ep"] == 3 * 4 * 4 * 2 * one * 3 / 4  # passes, ways, layers, experts chosen, leaving
     assert sent(tp=2)["tp"] == 3 * 8 * 4 * one / 2
     assert sent(pp=2)["pp"] == 3 * 2 * one
-    assert sent(cp=2)["cp"] == 3 * 3 * 4 * one / 2  # keys and values are as wide as the stream here
+    swapped = 2 + 2 / 2  # queries and outputs; keys and values, which are half as wide as the stream
+    assert sent(cp=2)["cp"] == 3 * 2 * 4 * swapped * one / 2 / 2  # passes, ways, layers; positions, leaving
     assert sent(dp=4)["dp"] == 3 * 8 * parameters.total * 3 / 4
 
 
