@@ -82,7 +82,8 @@ def config(
             "enable_progress_bar": False,
             "callbacks": [{"class_path": "tests.cli.recorder.Recorder", "init_args": recorder}],
         },
-        "checkpoint": {"every_n_train_steps": SAVED_EVERY},
+        # one that is killed is killed behind a checkpoint that is there
+        "checkpoint": {"every_n_train_steps": SAVED_EVERY, "asynchronous": kill_after is None},
     }
 
 
