@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 from omni.snapshot.accounts import shortfall
 from omni.snapshot.manifest import DamagedError, Manifest, damage, read_manifest
@@ -36,6 +37,8 @@ def clean(parent: Path) -> None:
     for ending in (WRITING, REMOVED):
         for path in list(parent.glob(f".*{ENDING}{ending}")):
             shutil.rmtree(path)
+    for link in list(parent.glob(f".{LAST}.new-*")):
+        link.unlink()
 
 
 def publish(folder: Path) -> None:
@@ -53,8 +56,7 @@ def publish(folder: Path) -> None:
 def link_last(folder: Path) -> None:
     """Let ``last.ckpt`` beside the checkpoint name it, in one go."""
     last = folder.with_name(LAST)
-    new = last.with_name(f".{LAST}.new-{os.getpid()}")
-    new.unlink(missing_ok=True)
+    new = last.with_name(f".{LAST}.new-{uuid4().hex}")  # ranks may do so at once
     new.symlink_to(folder.name)
     if last.is_dir() and not last.is_symlink():  # a copy of a checkpoint, put there by hand
         remove(last)

@@ -20,7 +20,7 @@ from omni.callbacks.progress import count_anew
 from omni.parallel.checkpoint.saver import SaveError
 from omni.sequence import OmniBatch
 from omni.snapshot.folder import examine_all, prune
-from tests.tiny_run import GLOBAL_ROWS, STEPS, fit, weights, write_corpus
+from tests.tiny_run import GLOBAL_ROWS, STEPS, AfterStep, fit, weights, write_corpus
 
 NAMES = ("ready", "started", "processed", "completed")
 
@@ -163,6 +163,18 @@ def test_last_is_there_whenever_a_checkpoint_is_removed(
     assert steps == [2, 2, 4, 4, 6, 6, 8, 8]
     assert last.is_symlink()
     assert sorted(p.name for p in last.parent.iterdir()) == ["last.ckpt", "step=6.ckpt", "step=8.ckpt"]
+
+
+def test_a_step_can_be_saved_at_any_time(corpus: Path, tmp_path: Path, checkpoints: Checkpoints) -> None:
+    """It is there when the call returns, whatever is being saved."""
+
+    def act(trainer: lightning.Trainer) -> None:
+        checkpoints.save_now(trainer)
+        manifest, found = examine_all(tmp_path / "kept" / "step=3.ckpt")
+        assert manifest is not None and manifest.step == 3 and not found
+        assert (tmp_path / "kept" / "last.ckpt").resolve().name == "step=3.ckpt"
+
+    fit(corpus, tmp_path, max_steps=3, callbacks=[AfterStep(3, act), checkpoints])
 
 
 class Failing:

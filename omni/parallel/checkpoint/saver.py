@@ -58,9 +58,9 @@ class Saver:
         Args:
             group: ranks that save together, over gloo; by default one of all ranks, which is made at the first save.
         """
-        self.group, self._stager, self._saving = group, None, None
-        self._stager: DefaultStager | None
-        self._saving: tuple[Path, Future[Any]] | None
+        self.group = group
+        self._stager: DefaultStager | None = None
+        self._saving: tuple[Path, Future[Any]] | None = None
 
     def save(self, tensors: Tensors, target: Target) -> None:
         """Begin to save; tensors may change as soon as it returns.
@@ -78,16 +78,15 @@ class Saver:
         if self._stager is None:
             cuda = torch.cuda.is_available()
             self._stager = DefaultStager(StagingOptions(cuda, False, False, cuda))
-        self._saving = (
-            target.folder,
-            dcp.async_save(
-                tensors,
-                storage_writer=writer,
-                process_group=self._ranks(),
-                async_stager=self._stager,
-                no_dist=not dist.is_initialized(),
-            ),
+        future = dcp.async_save(
+            tensors,
+            storage_writer=writer,
+            process_group=self._ranks(),
+            async_stager=self._stager,
+            no_dist=not dist.is_initialized(),
         )
+        assert isinstance(future, Future), future  # as the copy is taken at once
+        self._saving = target.folder, future
 
     def done(self) -> bool:
         """Whether a save has come to its end that was not waited for."""
@@ -123,7 +122,9 @@ class Saver:
 
     def _ranks(self) -> dist.ProcessGroup | None:
         if self.group is None and dist.is_initialized():
-            self.group = dist.new_group(backend="gloo")
+            group = dist.new_group(backend="gloo")
+            assert isinstance(group, dist.ProcessGroup), group  # this rank is in it
+            self.group = group
         return self.group
 
     def _discard(self, folder: Path) -> None:

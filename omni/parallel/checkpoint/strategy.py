@@ -33,6 +33,8 @@ class ShardedCheckpoints(ModelParallelStrategy):
     Weights and optimizer states may be DTensors of any mesh, or plain tensors that are the same on all ranks.
     """
 
+    _saver: Saver | None = None
+
     @property
     def lightning_restore_optimizer(self) -> bool:
         """Lightning hands the loaded states to the optimizers, as for one rank."""
@@ -66,10 +68,9 @@ class ShardedCheckpoints(ModelParallelStrategy):
             expected=expected_shapes(self.lightning_module),
             link=False,
         )
-        saver = Saver()
-        saver.save(tensors, target)
-        saver.wait()
-        saver.close()
+        self._saver = self._saver or Saver()  # it has a process group of its own
+        self._saver.save(tensors, target)
+        self._saver.wait()
 
     def load_checkpoint(
         self, checkpoint_path: Path | str, weights_only: bool | None = None

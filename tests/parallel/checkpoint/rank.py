@@ -36,6 +36,14 @@ WORLDS = (2, 4, 1, 2)
 EXPERTS = "moe.experts.w13"
 
 
+class Experts(nn.Module):
+    """Six experts in one tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w13 = nn.Parameter(torch.empty(6, 2, 3))
+
+
 class Net(nn.Module):
     """Uneven matrices (FSDP2), a stack of experts (Shard(0)), a buffer, and a weight with two names."""
 
@@ -45,9 +53,8 @@ class Net(nn.Module):
         self.first, self.second = nn.Linear(3, 5), nn.Linear(5, 3, bias=False)
         self.tied = nn.Linear(5, 3, bias=False)
         self.tied.weight = self.second.weight
-        self.moe = nn.Module()
-        self.moe.experts = nn.Module()
-        self.moe.experts.w13 = nn.Parameter(torch.empty(6, 2, 3))
+        self.moe = nn.ModuleDict({"experts": Experts()})
+        self.bias: Tensor
         self.register_buffer("bias", torch.empty(6))
         with torch.no_grad():
             for tensor in (*self.parameters(), self.bias):
@@ -57,16 +64,15 @@ class Net(nn.Module):
         """Shard it as training would."""
         fully_shard(self.first, mesh=mesh)
         fully_shard([self.second, self.tied], mesh=mesh)
-        spread = distribute_tensor(self.moe.experts.w13.detach(), mesh, [Shard(0)])
-        self.moe.experts.w13 = nn.Parameter(spread)
+        experts = self.moe["experts"]
+        assert isinstance(experts, Experts)
+        experts.w13 = nn.Parameter(distribute_tensor(experts.w13.detach(), mesh, [Shard(0)]))
         return self
 
 
 def adamw(net: Net) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        [{"params": [p for p in net.parameters() if p.ndim > 1]}, {"params": [net.first.bias], "lr": 0.1}],
-        foreach=False,
-    )
+    matrices: dict[str, Any] = {"params": [p for p in net.parameters() if p.ndim > 1]}
+    return torch.optim.AdamW([matrices, {"params": [net.first.bias], "lr": 0.1}], foreach=False)
 
 
 def step(net: Net, optimizer: torch.optim.Optimizer, seed: int) -> None:

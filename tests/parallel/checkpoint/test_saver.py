@@ -77,10 +77,11 @@ def test_a_folder_that_vanished_is_made_again(tmp_path: Path) -> None:
 def test_a_folder_that_vanishes_meanwhile_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "omni.snapshot.storage.FolderWriter.prepare_local_plan",
-        lambda self, plan: shutil.rmtree(tmp_path / "run") or plan,
-    )
+    def vanish(writer: Any, plan: Any) -> Any:
+        shutil.rmtree(tmp_path / "run")
+        return plan
+
+    monkeypatch.setattr("omni.snapshot.storage.FolderWriter.prepare_local_plan", vanish)
     saver = Saver()
     saver.save(TENSORS, target(tmp_path / "run" / "step-3.ckpt"))
     with pytest.raises(SaveError, match=r"step-3\.ckpt: not saved; rank 0: .*No such file or directory"):

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from omni.callbacks.checkpoint import Checkpoints
 from omni.parallel.checkpoint.plugin import FolderIO
@@ -31,7 +31,7 @@ class Toy(lightning.LightningModule):
     def configure_model(self) -> None:
         fully_shard(self.net, mesh=self.device_mesh["data_parallel"])  # type: ignore[index]
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         loss = (self.net(torch.rand(2, 4)) - 1).square().mean()
         self.losses.append(loss.item())
         return loss
@@ -55,7 +55,7 @@ def train(folder: Path, steps: int, **settings: Any) -> Toy:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, DataLoader(torch.zeros(99, 1)), **settings)
+    trainer.fit(module, DataLoader(TensorDataset(torch.zeros(99, 1))), **settings)
     return module
 
 
