@@ -68,7 +68,7 @@ class Checkpoints(ModelCheckpoint):
         """Of which run the checkpoints are; a resumed run keeps it."""
         self.failures = 0
         """Saves in a row that have failed."""
-        self._saver = Saver()
+        self._saver, self._reported = Saver(), False
         self._expected: dict[str, tuple[int, ...]] | None = None
         self._loaded: dict[str, Any] | None = None
         self._generators: list[rng.State] = []
@@ -96,16 +96,22 @@ class Checkpoints(ModelCheckpoint):
             candidates = self._monitor_candidates(trainer)
             self._save_topk_checkpoint(trainer, candidates)
             self._save_last_checkpoint(trainer, candidates)
-            self._saver.wait()
+            try:
+                self._saver.wait()
+            except SaveError:
+                self._last_global_step_saved = -1
+                raise
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any, **kwargs: Any) -> None:
         """Save where it is time; a save that has failed meanwhile is reported.
 
+        Ranks get to know of it at different steps, so it changes nothing before the next save.
+
         Raises:
             SaveError: as many saves in a row as ``max_failures`` have failed.
         """
-        if self._saver.done():
-            self._wait()
+        if not self._reported and (error := self._saver.failed()):
+            self._report(error)
         super().on_train_batch_end(trainer, *args, **kwargs)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -122,11 +128,11 @@ class Checkpoints(ModelCheckpoint):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
         """Let a save that has begun come to its end."""
-        self._wait(SECONDS_AFTER_FAILURE, count=False)
+        self._end()
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Wait for what is being saved, and give memory back."""
-        self._wait(SECONDS_AFTER_FAILURE, count=False)
+        self._end()
         self._saver.close()
 
     def _save_checkpoint(self, trainer: lightning.Trainer, filepath: str) -> None:
@@ -165,25 +171,33 @@ class Checkpoints(ModelCheckpoint):
             if trainer.is_global_zero:
                 remove(Path(filepath))
 
-    def _wait(self, seconds: float | None = None, count: bool = True) -> None:
+    def _wait(self) -> None:
+        """For what is being saved, on all ranks; a failure is counted."""
         try:
-            if self._saver.wait(seconds):
+            if self._saver.wait():
                 self.failures = 0
         except SaveError as error:
-            if count:
-                self._count(error)
-            else:
-                rank_zero_warn(str(error))
+            if not self._reported:
+                self._report(error)
+            self.failures += 1
+            self._last_global_step_saved = -1
+        self._reported = False
 
-    def _count(self, error: SaveError) -> None:
-        self.failures += 1
-        self._last_global_step_saved = -1
-        if self.failures >= self.max_failures:
+    def _report(self, error: SaveError) -> None:
+        self._reported, failures = True, self.failures + 1
+        if failures >= self.max_failures:
             raise error
         rank_zero_warn(
             f"{error}. Training goes on, and the next checkpoint is tried as planned "
-            f"(failure {self.failures} of {self.max_failures} in a row)"
+            f"(failure {failures} of {self.max_failures} in a row)"
         )
+
+    def _end(self) -> None:
+        """Let a save that has begun come to its end; where that is no success, another error comes first."""
+        try:
+            self._saver.wait(SECONDS_AFTER_FAILURE)
+        except SaveError as error:
+            rank_zero_warn(str(error))
 
     # ------------------------------------------------------------------ resuming
 

@@ -88,9 +88,15 @@ class Saver:
         assert isinstance(future, Future), future  # as the copy is taken at once
         self._saving = target.folder, future
 
-    def done(self) -> bool:
-        """Whether a save has come to its end that was not waited for."""
-        return self._saving is not None and self._saving[1].done()
+    def failed(self) -> SaveError | None:
+        """What went wrong with what is being saved, where that is known already; ``wait`` raises it."""
+        if self._saving is None or not self._saving[1].done():
+            return None
+        try:
+            self._outcome(*self._saving, 0)
+        except SaveError as error:
+            return error
+        return None
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until what is being saved is there; false where nothing is being saved.
@@ -100,7 +106,11 @@ class Saver:
         """
         if self._saving is None:
             return False
-        (folder, future), self._saving = self._saving, None
+        saving, self._saving = self._saving, None
+        self._outcome(*saving, seconds)
+        return True
+
+    def _outcome(self, folder: Path, future: Future[Any], seconds: float | None) -> None:
         try:
             future.result(seconds)
         except TimeoutError:
@@ -112,7 +122,6 @@ class Saver:
         except Exception as error:
             self._discard(folder)
             raise SaveError(f"{folder}: not saved; {_said(error)}") from error
-        return True
 
     def close(self) -> None:
         """Give the memory of the copies back."""
