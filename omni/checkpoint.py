@@ -1,26 +1,33 @@
 """What a checkpoint carries besides the weights, so that it works alone: model sizes and tokenizers.
 
-No pickle: everything is tensors, strings, numbers and bytes, and is loaded with ``weights_only=True``. A folder of
-``omni export`` is read as a checkpoint is.
+A checkpoint is a folder (``omni.snapshot``), or a single file that Lightning saved. No pickle: everything is tensors,
+strings, numbers and bytes, and is loaded from safetensors and JSON, or with ``weights_only=True``. A folder of ``omni
+export`` is read as a checkpoint is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
 
-from omni.export import Weights, read_export, tied
+from omni.export import CONFIG_FILE, TOKENIZERS_FOLDER, Weights, read_description, read_export, tied
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig, Vocabulary
 from omni.nn.sharded import fill
+from omni.snapshot.folder import examine_all
+from omni.snapshot.manifest import MANIFEST_FILE, DamagedError
+from omni.snapshot.read import read_whole
 from omni.tokenizers.bundle import Tokenizers
 
 CHECKPOINT_KEY = "omni"
 MODEL_PREFIX = "model."
 """Name of the model inside the LightningModules of this project."""
+WEIGHTS_PREFIX = "weights/"
+"""Of the module's tensors in a checkpoint's folder; the optimizer's have another."""
 
 
 def describe(config: ModelConfig, tokenizers: Tokenizers) -> dict[str, Any]:
@@ -37,16 +44,33 @@ def load_model(path: Path | str, device: torch.device | str = "cpu") -> tuple[Om
     """
     path = Path(path)
     if not path.exists():
-        raise ValueError(f"{path}: no such checkpoint file, nor a folder of `omni export`")
+        raise ValueError(f"{path}: no such checkpoint file, nor a folder of one or of `omni export`")
     _check_device(device)
-    network, tokenizers, weights = read_export(path) if path.is_dir() else _read_checkpoint(path)
+    network, tokenizers, weights = _reader(path)(path)
     config = config_from_dict(ModelConfig, network, f"{path}: network")
     model = OmniTransformer(config, vocabulary_of(tokenizers))
     take_weights(model, weights, str(path))
     return model.to(device).eval(), tokenizers
 
 
-def _read_checkpoint(path: Path) -> tuple[dict[str, Any], Tokenizers, Weights]:
+def _reader(path: Path) -> Callable[[Path], tuple[dict[str, Any], Tokenizers, Weights]]:
+    if not path.is_dir():
+        return _read_file
+    return _read_folder if (path / MANIFEST_FILE).exists() else read_export
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, Any], Tokenizers, Weights]:
+    """Sizes of the network, tokenizers and weights, checked; the optimizer's files need not be there."""
+    kinds = (CONFIG_FILE, TOKENIZERS_FOLDER, WEIGHTS_PREFIX.rstrip("/"))
+    manifest, found = examine_all(folder, needed=lambda name: name.startswith(kinds))
+    if manifest is None or found:
+        raise DamagedError("; ".join(found))
+    prefix = WEIGHTS_PREFIX + MODEL_PREFIX
+    read = read_whole(folder, manifest, [name for name in manifest.tensors if name.startswith(prefix)])
+    return *read_description(folder), {name.removeprefix(prefix): tensor for name, tensor in read.items()}
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], Tokenizers, Weights]:
     """Sizes of the network, tokenizers and weights."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)

@@ -44,8 +44,13 @@ def write_export(folder: Path | str, model: OmniTransformer, tokenizers: Tokeniz
     for name in tied(model):
         del kept[name]
     save_file(kept, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    config = {"format": FORMAT, "version": VERSION, "network": asdict(model.config)}
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1) + "\n")
+    (folder / CONFIG_FILE).write_bytes(config_file(asdict(model.config)))
+
+
+def config_file(network: dict[str, Any]) -> bytes:
+    """Content of ``config.json`` for a network of these sizes."""
+    config = {"format": FORMAT, "version": VERSION, "network": network}
+    return (json.dumps(config, indent=1) + "\n").encode()
 
 
 def read_export(folder: Path) -> tuple[dict[str, Any], Tokenizers, Weights]:
@@ -54,19 +59,28 @@ def read_export(folder: Path) -> tuple[dict[str, Any], Tokenizers, Weights]:
     Raises:
         ValueError: a file is missing, damaged or of another format; the message names it.
     """
-    network = _network(folder / CONFIG_FILE)
     path = folder / WEIGHTS_FILE
+    network, tokenizers = read_description(folder)
     if not path.is_file():
         raise ValueError(f"{path}: no such file; `omni export` writes it beside {CONFIG_FILE}")
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: no safetensors file, or damaged ({error})") from error
+    return network, tokenizers, weights
+
+
+def read_description(folder: Path) -> tuple[dict[str, Any], Tokenizers]:
+    """Sizes of the network and tokenizers of a folder, which may also be a checkpoint's.
+
+    Raises:
+        ValueError: a file is missing, damaged or of another format; the message names it.
+    """
+    network = _network(folder / CONFIG_FILE)
     try:
-        tokenizers = Tokenizers.load(folder / TOKENIZERS_FOLDER)
+        return network, Tokenizers.load(folder / TOKENIZERS_FOLDER)
     except ValueError as error:
         raise ValueError(f"{folder / TOKENIZERS_FOLDER}: {error}") from error
-    return network, tokenizers, weights
 
 
 def tied(model: OmniTransformer) -> dict[str, str]:

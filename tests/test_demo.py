@@ -76,7 +76,7 @@ def test_the_run_is_described() -> None:
 
 def test_a_checkpoint_works_alone_and_answers_in_every_modality(tmp_path: Path) -> None:
     alone = tmp_path / "alone.ckpt"
-    shutil.copy(checkpoint(), alone)
+    shutil.copytree(checkpoint(), alone)
     samples = demo_folder() / "samples"
     read = omni(
         "generate",

@@ -22,7 +22,7 @@ OMNI = ROOT / "omni"
 BASE = ("modality", "sequence", "media")
 FORMAT = (*BASE, "choice", "spans", "tokenizers", "layout")
 NETWORK = ("modality", "sequence", "nn", "model")
-USE = (*FORMAT, "nn", "model", "losses", "optim", "export", "checkpoint")
+USE = (*FORMAT, "nn", "model", "losses", "optim", "snapshot", "export", "checkpoint")
 LEARNING = (*USE, "inference", "evaluation", "training")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -41,12 +41,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "losses": NETWORK,
     "optim": NETWORK,
     "export": (*FORMAT, "nn", "model"),
-    "checkpoint": (*FORMAT, "nn", "model", "export"),
+    "snapshot": (),
+    "checkpoint": (*FORMAT, "nn", "model", "snapshot", "export"),
     "inference": USE,
     "evaluation": (*USE, "inference"),
     "training": (*USE, "inference", "evaluation"),
     "parallel": LEARNING,
-    "callbacks": LEARNING,
+    "callbacks": (*LEARNING, "parallel"),
     "baselines": (*LEARNING, "parallel", "callbacks"),
     "planning": (*LEARNING, "parallel", "callbacks"),
     "ablation": (*LEARNING, "parallel", "callbacks"),

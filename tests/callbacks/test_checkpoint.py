@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import copy
+import errno
 import shutil
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from omni.callbacks.checkpoint import Checkpoints
 from omni.callbacks.progress import count_anew
+from omni.parallel.checkpoint.saver import SaveError
 from omni.sequence import OmniBatch
-from tests.tiny_run import GLOBAL_ROWS, STEPS, fit, weights, write_corpus
+from omni.snapshot.folder import examine_all, prune
+from tests.tiny_run import GLOBAL_ROWS, STEPS, AfterStep, fit, weights, write_corpus
 
 NAMES = ("ready", "started", "processed", "completed")
 
@@ -121,7 +127,7 @@ def test_a_run_that_stopped_inside_a_step_does_the_whole_step_again(
     """Gradients are in no checkpoint. Also where a step has another number of batches from then on."""
     settings: dict[str, Any] = {"dtype": torch.float64}  # where an order of summing can't hide a mistake
     fit(corpus, tmp_path, batch_rows=2, callbacks=[Seen(stop_after=6), checkpoints], **settings)
-    stopped = Path(shutil.copy(tmp_path / "kept" / "last.ckpt", tmp_path / "stopped.ckpt"))
+    stopped = Path(shutil.copytree(tmp_path / "kept" / "last.ckpt", tmp_path / "stopped.ckpt"))
     whole = Seen()
     expected = weights(fit(corpus, tmp_path, batch_rows=2, callbacks=[whole], **settings))
     for batch_rows, tolerance in ((2, 0.0), (4, 1e-9)):
@@ -142,19 +148,110 @@ def test_a_run_that_stopped_inside_a_step_does_the_whole_step_again(
 def test_last_is_there_whenever_a_checkpoint_is_removed(
     corpus: Path, tmp_path: Path, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that is killed then finds the newest one. Lightning's own order leaves a link to nothing."""
+    """A run that is killed then finds the newest one."""
     last, steps = tmp_path / "kept" / "last.ckpt", []
-    remove = Checkpoints._remove_checkpoint
 
-    def watched(self: Checkpoints, trainer: lightning.Trainer, filepath: str) -> None:
-        remove(self, trainer, filepath)
-        steps.append(torch.load(last, weights_only=True)["global_step"])
-        assert not Path(filepath).exists()
+    def watched(newest: Path, *args: Any) -> None:
+        for act in (lambda: None, lambda: prune(newest, *args)):
+            act()
+            manifest, found = examine_all(last.resolve())
+            assert manifest is not None and not found
+            steps.append(manifest.step)
 
-    monkeypatch.setattr(Checkpoints, "_remove_checkpoint", watched)
+    monkeypatch.setattr("omni.parallel.checkpoint.saver.prune", watched)
     fit(corpus, tmp_path, callbacks=[checkpoints])
-    assert steps == [4, 6, 8]
-    assert last.is_symlink() and sorted(p.name for p in last.parent.iterdir()) == ["last.ckpt", "step=8.ckpt"]
+    assert steps == [2, 2, 4, 4, 6, 6, 8, 8]
+    assert last.is_symlink()
+    assert sorted(p.name for p in last.parent.iterdir()) == ["last.ckpt", "step=6.ckpt", "step=8.ckpt"]
+
+
+def test_a_step_can_be_saved_at_any_time(corpus: Path, tmp_path: Path, checkpoints: Checkpoints) -> None:
+    """It is there when the call returns, whatever is being saved."""
+
+    def act(trainer: lightning.Trainer) -> None:
+        checkpoints.save_now(trainer)
+        manifest, found = examine_all(tmp_path / "kept" / "step=3.ckpt")
+        assert manifest is not None and manifest.step == 3 and not found
+        assert (tmp_path / "kept" / "last.ckpt").resolve().name == "step=3.ckpt"
+
+    fit(corpus, tmp_path, max_steps=3, callbacks=[AfterStep(3, act), checkpoints])
+
+
+class Failing:
+    """Takes the place of the function that writes tensors, and fails at some of its calls."""
+
+    def __init__(self, at: set[int]) -> None:
+        self.at, self.calls = at, 0
+
+    def __call__(self, tensors: Any, path: Path) -> None:
+        self.calls += 1
+        if self.calls in self.at:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        save_file(tensors, path)
+
+
+def test_a_save_that_fails_is_told_within_a_step_and_tried_again(
+    corpus: Path, tmp_path: Path, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training goes on, and ends in the same weights; the checkpoint before stays."""
+    expected = weights(fit(corpus, tmp_path))
+    monkeypatch.setattr("omni.snapshot.storage.save_file", Failing({3}))  # two calls a checkpoint
+    failures: dict[int, int] = {}
+    told: list[tuple[int, str]] = []
+
+    class Told(lightning.Callback):
+        def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+            if checkpoints._saver._saving:  # it fails before the next step ends
+                wait([checkpoints._saver._saving[1]])
+            failures[trainer.global_step] = checkpoints.failures
+
+    monkeypatch.setattr(
+        "omni.callbacks.checkpoint.rank_zero_warn", lambda said: told.append((max(failures), said))
+    )
+    module = fit(corpus, tmp_path, callbacks=[Told(), checkpoints])
+    ((step, said),) = told
+    assert step == 5 and "step=4.ckpt: not saved; rank 0: OSError: " in said
+    assert "No space left on device" in said and "(failure 1 of 3 in a row)" in said
+    assert failures == {1: 0, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0, 7: 1, 8: 1}
+    torch.testing.assert_close(weights(module), expected, rtol=0, atol=0)
+    assert sorted(p.name for p in (tmp_path / "kept").glob("step*")) == ["step=6.ckpt", "step=8.ckpt"]
+
+
+def test_training_stops_where_no_save_works(
+    corpus: Path, tmp_path: Path, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("omni.snapshot.storage.save_file", Failing(set(range(99))))
+    checkpoints.max_failures = 2
+    seen = Seen()
+    with (
+        pytest.warns(UserWarning, match=r"step=2\.ckpt: not saved"),
+        pytest.raises(
+            SaveError, match=r"step=4\.ckpt: not saved; rank 0: OSError: .*No space left on device"
+        ),
+    ):
+        fit(corpus, tmp_path, callbacks=[checkpoints, seen])
+    assert 4 <= len(seen.batches) <= 6
+    with pytest.raises(ValueError, match=r"checkpoint\.save_top_k must not be 0.* got 0, 2 and 3"):
+        Checkpoints(tmp_path, save_top_k=0)
+
+
+def test_the_global_generators_go_on(corpus: Path, tmp_path: Path, checkpoints: Checkpoints) -> None:
+    """What a callback draws, a resumed run draws, too. (Python's are not looked at: beartype draws from them.)"""
+
+    class Draws(lightning.Callback):
+        def __init__(self) -> None:
+            self.drawn = list[tuple[float, ...]]()
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            self.drawn.append((np.random.rand(), float(torch.rand(()))))
+
+    lightning.seed_everything(3)
+    whole, rest = Draws(), Draws()
+    fit(corpus, tmp_path, callbacks=[whole, copy.deepcopy(checkpoints)])
+    resume = tmp_path / "kept" / "step=6.ckpt"
+    lightning.seed_everything(4)
+    fit(corpus, tmp_path, callbacks=[rest, checkpoints], resume=resume)
+    assert rest.drawn == whole.drawn[6:] and len(rest.drawn) == STEPS - 6
 
 
 def test_a_finished_run_goes_on_with_more_steps(

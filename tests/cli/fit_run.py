@@ -82,7 +82,8 @@ def config(
             "enable_progress_bar": False,
             "callbacks": [{"class_path": "tests.cli.recorder.Recorder", "init_args": recorder}],
         },
-        "checkpoint": {"every_n_train_steps": SAVED_EVERY},
+        # one that is killed is killed behind a checkpoint that is there
+        "checkpoint": {"every_n_train_steps": SAVED_EVERY, "asynchronous": kill_after is None},
     }
 
 
@@ -111,10 +112,15 @@ def omni_fit(
         timeout=TIMEOUT,
         check=False,
     )
-    lines = [read_lines(Path(f"{record}-{rank}.jsonl")) for rank in range(world)]
+    return done_in(out, name, world, done.returncode, done.stderr)
+
+
+def done_in(out: Path, name: str, world: int, code: int = 0, stderr: str = "") -> Done:
+    """What the ranks of a run named ``name`` in ``out`` wrote."""
+    lines = [read_lines(out / f"{name}-{rank}.jsonl") for rank in range(world)]
     batches = [[line for line in rank if "batch" in line] for rank in lines]
     validations = {line["validated"]: line["losses"] for line in lines[0] if "validated" in line}
-    return Done(done.returncode, done.stderr, batches, validations)
+    return Done(code, stderr, batches, validations)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+from omni.parallel.checkpoint.plugin import FolderIO
 from tests.cli.fit_run import GLOBAL_ROWS, SAVED_EVERY, STEPS, VALIDATED_EVERY, Done, omni_fit
+from tests.parallel.checkpoint.trained import assert_same
+from tests.snapshot.made import flip
 from tests.tiny_run import write_corpus
 
 KILLED_STEP = 4
@@ -45,7 +47,7 @@ def killed(corpus: Path, folder: Path, whole: Done) -> Path:
 
 
 def last(folder: Path) -> dict[str, Any]:
-    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    return FolderIO().load_checkpoint(folder / "checkpoints" / "last.ckpt")
 
 
 def test_a_run_goes_on_at_the_batch_behind_the_last_checkpoint(
@@ -62,9 +64,7 @@ def test_a_run_goes_on_at_the_batch_behind_the_last_checkpoint(
     assert done.validations == {s: v for s, v in whole.validations.items() if s > SAVED_EVERY}
     ends = [last(out), last(folder / "whole")]
     assert [end["global_step"] for end in ends] == [STEPS, STEPS]
-    assert ends[0]["loops"] == ends[1]["loops"]
-    for key in ("state_dict", "optimizer_states", "lr_schedulers"):
-        torch.testing.assert_close(ends[0][key], ends[1][key], rtol=0, atol=0)
+    assert_same(*ends)
 
 
 def assert_goes_on(done: Done, whole: Done) -> None:
@@ -87,6 +87,22 @@ def assert_goes_on(done: Done, whole: Done) -> None:
     assert list(done.validations) == [step for step in whole.validations if step > SAVED_EVERY]
     for step, found in done.validations.items():
         assert found == pytest.approx(whole.validations[step], rel=1e-3)
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
+    corpus: Path, whole: Done, folder: Path, tmp_path: Path
+) -> None:
+    """The message names the damage; batches and losses behind it are those of the run that nothing stopped."""
+    out = tmp_path / "here"
+    shutil.copytree(folder / "whole", out, symlinks=True)
+    damaged = (out / "checkpoints" / "last.ckpt").resolve()
+    flip(damaged / "weights-00000.safetensors", -1)
+    done = omni_fit(corpus, out, "rest", "--ckpt_path", "last", workers=2)
+    assert done.code == 0, done.stderr[-4000:]
+    assert "last.ckpt: damaged (" in done.stderr
+    assert f"{damaged.name}/weights-00000.safetensors: checksum differs from what was written" in done.stderr
+    assert done.batches == [whole.batches[0][2 * SAVED_EVERY * GLOBAL_ROWS :]]
+    assert last(out)["global_step"] == STEPS
 
 
 def test_one_rank_goes_on_as_two(corpus: Path, killed: Path, whole: Done, tmp_path: Path) -> None:
