@@ -50,6 +50,11 @@ class GradientNorms:
             found.setdefault(parts[parameter], []).append(norm)
         return {part: torch.linalg.vector_norm(torch.stack(norms)) for part, norms in found.items()}
 
+    @property
+    def total(self) -> Float[Tensor, ""]:
+        """The norm of all gradients together."""
+        return torch.linalg.vector_norm(self.norms)
+
     def clip(self, most: float) -> None:
         """Scale all gradients so that their norm together is at most ``most``."""
-        torch.nn.utils.clip_grads_with_norm_(self.parameters, most, torch.linalg.vector_norm(self.norms))
+        torch.nn.utils.clip_grads_with_norm_(self.parameters, most, self.total)

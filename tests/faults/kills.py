@@ -1,0 +1,140 @@
+"""Runs of ``omni fit`` that are killed at a random moment, go on, and must end as one that nothing stopped.
+
+Command:  python -m tests.faults.kills [--kills 50] [--seed 0] [--json FILE]
+Time:     5 minutes on one core
+Result:   kills, and how many of the runs ended with the same weights and optimizer, to the last bit
+
+Each run is a process of its own, forked from this one, which has imported everything already; SIGKILL may hit at any
+moment between its start and its end. Every step is saved, so that many kills hit a save. Data come from two worker
+processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import yaml
+
+from omni.cli.lightning_cli import OmniCLI
+from tests.cli.fit_run import config
+from tests.tiny_run import write_corpus
+from tests.training.test_resume import assert_equal
+
+STEPS = 12
+COMPARED = ("global_step", "state_dict", "optimizer_states", "lr_schedulers", "loops")
+
+
+def written(corpus: Path, out: Path) -> Path:
+    """The config of a run in ``out``, as a file."""
+    out.mkdir()
+    settings = config(corpus, out, out / "record", world=1, workers=2, kill_after=None)
+    settings["data"] |= {"batch_rows": 2, "val": None}
+    settings["trainer"] |= {
+        "accumulate_grad_batches": 2,
+        "val_check_interval": None,
+        "max_steps": STEPS,
+        "callbacks": [],
+    }
+    settings["checkpoint"]["every_n_train_steps"] = 1
+    path = out / "config.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def start(config_file: Path) -> int:
+    """Begin or go on, in a new process; its number."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.setsid()
+        log = os.open(config_file.with_name("log.txt"), os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        OmniCLI.from_arguments(["fit", "--config", str(config_file), "--ckpt_path", "last"])
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def end(child: int, config_file: Path) -> None:
+    """Wait; a run that fails is an error with its last words."""
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    log = config_file.with_name("log.txt").read_text()
+    assert code == 0, f"exit code {code}:\n{log[-4000:]}"
+
+
+def state(out: Path) -> dict[str, Any]:
+    """What the last checkpoint holds of the run."""
+    saved = torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)
+    return {key: saved[key] for key in COMPARED}
+
+
+def kill_once(config_file: Path, seconds: float) -> bool:
+    """Start a run and kill it after ``seconds``; whether it was still there."""
+    child = start(config_file)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def survive(kills: int, seed: int, folder: Path) -> dict[str, Any]:
+    """Kill ``kills`` runs, and hold each that went on against the one that nothing stopped."""
+    moments = random.Random(seed)
+    corpus = write_corpus(folder / "corpus")
+    whole = written(corpus, folder / "whole")
+    began = time.monotonic()
+    end(start(whole), whole)
+    seconds = time.monotonic() - began
+    expected = state(folder / "whole")
+    found: dict[str, Any] = {"seconds_of_a_run": round(seconds, 2), "kills": 0, "equal": 0, "saved_steps": []}
+    while found["kills"] < kills:
+        out = folder / "killed"
+        killed = written(corpus, out)
+        if kill_once(killed, moments.uniform(0, seconds)):
+            found["kills"] += 1
+            saved = out / "checkpoints" / "last.ckpt"
+            found["saved_steps"].append(state(out)["global_step"] if saved.exists() else 0)
+            end(start(killed), killed)
+            assert_equal(state(out), expected)
+            found["equal"] += 1
+        shutil.rmtree(out)
+    return found
+
+
+def main() -> None:
+    """Kill, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--json", type=Path, help="where the result goes")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    with TemporaryDirectory() as folder:
+        found = survive(args.kills, args.seed, Path(folder))
+    print(json.dumps(found))
+    if args.json:
+        args.json.write_text(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()
