@@ -102,9 +102,9 @@ class TakeTurns(lightning.Callback):
         cpu, clock = (now - then for now, then in zip(clocks(), self.began, strict=True))
         self.seconds[self.on].append((cpu, clock))
 
-    def teardown(self, *event: Any) -> None:
-        """Pass on."""
-        self.tell("teardown", *event)
+    def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
+        """Threads and handlers go."""
+        self.tell("teardown", trainer, module, stage)
 
 
 def measure(demo: Path, pairs: int, ranks: int) -> TakeTurns:

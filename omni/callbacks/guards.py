@@ -99,9 +99,9 @@ class Guards(lightning.Callback):
         if not self.enabled:
             return
         assert isinstance(pl_module, Pretrain)
-        norm = pl_module.measure_gradients(optimizer).total
-        loss = torch.stack(self._losses).sum().to(norm)
-        loss, norm = summed(trainer, torch.stack([loss, norm / trainer.world_size]))
+        total = pl_module.measure_gradients(optimizer).total
+        figures = torch.stack([torch.stack(self._losses).sum().to(total), total / trainer.world_size])
+        loss, norm = summed(trainer, figures)
         if reasons := self._reasons(loss, norm, scaled=trainer.precision == "16-mixed"):
             pl_module.skip_step()
             self._skip(trainer, "; ".join(reasons), {"loss": loss, "gradient_norm": norm})

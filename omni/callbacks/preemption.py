@@ -80,13 +80,16 @@ class Preemption(AfterSteps, Checkpoint):
             )
             if asked == 2:
                 requeue_job()
+        trainer.strategy.barrier()  # a launcher may end rank 0 when another has left
         raise Preempted(exit_code(trainer))
 
-    def on_exception(self, trainer: lightning.Trainer, *event: Any) -> None:
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
         """Give the signals back."""
         self._restore()
 
-    def teardown(self, trainer: lightning.Trainer, *event: Any) -> None:
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Give the signals back."""
         self._restore()
 
@@ -98,8 +101,7 @@ class Preemption(AfterSteps, Checkpoint):
 
 def exit_code(trainer: lightning.Trainer) -> int:
     """``PREEMPTED``, but 0 for a process that rank 0 has started itself: Lightning would kill rank 0 for it."""
-    environment = trainer.strategy.cluster_environment
-    started_by_us = environment is not None and not environment.creates_processes_externally
+    started_by_us = not trainer._accelerator_connector.cluster_environment.creates_processes_externally
     return 0 if started_by_us and trainer.local_rank else PREEMPTED
 
 

@@ -46,7 +46,7 @@ class Stragglers(Telemetry):
         """
         Args:
             every_n_steps: steps between two reports; 0 for none.
-            slower: times the median rank's forward time that a rank may take.
+            slower: times the median rank's forward time that a rank may take (of two ranks, the faster one's).
             waiting: share of the step that a rank may wait for data.
 
         Raises:
@@ -108,12 +108,11 @@ class Stragglers(Telemetry):
 
     def report(self, trainer: lightning.Trainer, ranks: list[Times]) -> None:
         """Log the medians and the extremes, and warn of what has newly come to be."""
-        forward = statistics.median(rank.forward for rank in ranks)
         figures = {
-            "step_seconds": statistics.median(rank.step for rank in ranks),
-            "forward_seconds": forward,
+            "step_seconds": statistics.median_low(rank.step for rank in ranks),
+            "forward_seconds": statistics.median_low(rank.forward for rank in ranks),
             "forward_seconds_slowest": max(rank.forward for rank in ranks),
-            "data_seconds": statistics.median(rank.data for rank in ranks),
+            "data_seconds": statistics.median_low(rank.data for rank in ranks),
             "data_seconds_slowest": max(rank.data for rank in ranks),
         }
         log_once(trainer, {f"ranks/{name}": value for name, value in figures.items()})
@@ -125,7 +124,7 @@ class Stragglers(Telemetry):
 
     def complaints(self, ranks: list[Times]) -> dict[str, str]:
         """What is the matter with which rank, in words."""
-        forward = statistics.median(rank.forward for rank in ranks)
+        forward = statistics.median_low(rank.forward for rank in ranks)
         told = {}
         for number, rank in enumerate(ranks):
             if rank.forward > self.slower * forward:

@@ -52,8 +52,8 @@ def test_a_batch_with_a_nan_moves_nothing_and_is_named(corpus: Path, tmp_path: P
     assert (line["step"], line["loss"], guards.skipped) == (BAD, "NaN", [BAD])
     assert len(line["batches"]) == 4 // rows
     assert [batch["loss"] == "NaN" for batch in line["batches"]] == [True] * (4 // rows)
-    rows = sorted(row for batch in line["batches"] for row in batch["rows"])
-    assert rows == list(range(4 * (BAD - 1), 4 * BAD))
+    trained = sorted(row for batch in line["batches"] for row in batch["rows"])
+    assert trained == list(range(4 * (BAD - 1), 4 * BAD))
     assert all(set(batch["documents"]) < {f"{n:06}" for n in range(60)} for batch in line["batches"])
     assert kept.steps[BAD - 1]["guards/skipped_steps"] == 1.0
 

@@ -115,6 +115,7 @@ def survive(kills: int, seed: int, folder: Path) -> dict[str, Any]:
             end(start(killed), killed)
             assert_equal(state(out), expected)
             found["equal"] += 1
+            print(json.dumps(found), file=sys.stderr, flush=True)
         shutil.rmtree(out)
     return found
 

@@ -65,7 +65,7 @@ class Planted(lightning.Callback):
 
     def dawdle(self, batch: OmniBatch) -> None:
         """Takes longer than the others."""
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 class Snapshots(lightning.Callback):
