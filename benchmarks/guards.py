@@ -40,7 +40,7 @@ from omni.optim.config import OptimConfig
 from omni.training.pretrain import Pretrain
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-WARM = 10
+WARM = 4
 """Pairs that are not counted."""
 Clocks = tuple[float, float]
 
@@ -78,11 +78,6 @@ class TakeTurns(lightning.Callback):
         self.on, self.hooks, self.began = bool((pair + second) % 2), 0.0, clocks()
         if self.on:
             self.tell("on_train_batch_start", trainer, *event)
-
-    def on_before_backward(self, *event: Any) -> None:
-        """Pass on."""
-        if self.on:
-            self.tell("on_before_backward", *event)
 
     def on_after_backward(self, *event: Any) -> None:
         """Pass on."""

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
-import torch.distributed as dist
 
+from omni.callbacks.agreement import told_by_all
 from omni.callbacks.steps import AfterSteps
 from omni.choice import Choice
 from omni.evaluation.choices import choice_tallies, choose_options
@@ -132,11 +132,7 @@ class Evaluation(AfterSteps):
             )
         with _evaluating(module):
             own = self._measure(module, data.held_out())
-        parts: list[list[Tally]] = [own]
-        if trainer.world_size > 1:
-            parts = [[] for _ in range(trainer.world_size)]
-            dist.all_gather_object(parts, own)
-        self.tallies = merged(parts)
+        self.tallies = merged(told_by_all(trainer, own))
         for tally in self.tallies:
             module.log(f"eval/{tally.name}", tally.value)
 

@@ -9,11 +9,16 @@ import warnings
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import lightning
-from torch import Tensor
+import torch
+from torch import nn
 
 from omni.callbacks.agreement import told_by_all
 from omni.callbacks.telemetry import Telemetry, log_once
 from omni.sequence import OmniBatch
+from omni.training.pretrain import Pretrain
+
+MEASURED = 10
+"""Steps before each report whose forward passes are measured: on CUDA the host waits for their end."""
 
 
 @runtime_checkable
@@ -30,7 +35,7 @@ class Times(NamedTuple):
     host: str
     step: float
     forward: float
-    """From the batch to the loss: with DDP no other rank is waited for in there."""
+    """In forward passes of the model: with DDP no other rank is waited for in there."""
     data: float
     """Waiting for batches."""
 
@@ -60,11 +65,14 @@ class Stragglers(Telemetry):
         self.slower, self.waiting = slower, waiting
         self.warned: set[str] = set()
         """What is the matter, by rank, until it no longer is."""
-        self._began = 0.0
-        self._forward = 0.0
-        self._steps = 0
+        self._began = self._forward = 0.0
+        self._steps = self._measured = 0
+        """Since the last report; with their forward passes measured."""
         self._since: tuple[float, float] | None = None
         """Clock, and the loader's waiting, at the last report."""
+
+    def _measuring(self, step: int) -> bool:
+        return self.every_n_steps > 0 and -step % self.every_n_steps < MEASURED
 
     def on_train_batch_start(
         self,
@@ -73,26 +81,33 @@ class Stragglers(Telemetry):
         batch: OmniBatch,
         batch_idx: int,
     ) -> None:
-        """The forward pass begins."""
-        self._began = time.perf_counter()
+        """A forward pass begins."""
+        if self._measuring(trainer.global_step + 1):
+            assert isinstance(pl_module, Pretrain)
+            self._hook = pl_module.model.register_forward_hook(self._forwarded)
+            self._began = time.perf_counter()
 
-    def on_before_backward(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: Tensor
-    ) -> None:
-        """It has ended."""
+    def _forwarded(self, model: nn.Module, inputs: Any, output: Any) -> None:
+        """It has ended; losses come behind it, and with them sums over ranks."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         self._forward += time.perf_counter() - self._began
+        self._hook.remove()
 
     def step_ended(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch
     ) -> None:
         """Count, and report where it is time. The first step, in which much is set up, is left out."""
         self._steps += 1
+        self._measured += self._measuring(trainer.global_step)
         if self._since is None:
             self._restart(trainer)
         super().step_ended(trainer, module, batch)
 
     def _restart(self, trainer: lightning.Trainer) -> None:
-        self._since, self._steps, self._forward = (time.perf_counter(), waited(trainer)), 0, 0.0
+        self._since = time.perf_counter(), waited(trainer)
+        self._steps = self._measured = 0
+        self._forward = 0.0
 
     def look(self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch) -> None:
         """Gather the times of all ranks; log and warn on rank 0."""
@@ -100,8 +115,9 @@ class Stragglers(Telemetry):
         if self._steps:
             now, before = (time.perf_counter(), waited(trainer)), self._since
             step, data = ((one - other) / self._steps for one, other in zip(now, before, strict=True))
-            own = Times(socket.gethostname(), step, self._forward / self._steps, data)
-            ranks = told_by_all(trainer, own)
+            ranks = told_by_all(
+                trainer, Times(socket.gethostname(), step, self._forward / self._measured, data)
+            )
             if trainer.is_global_zero:
                 self.report(trainer, ranks)
         self._restart(trainer)

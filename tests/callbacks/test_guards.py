@@ -23,13 +23,19 @@ from tests.training.test_resume import stop
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
 BAD, STEPS = 5, 8
-LATE = 26
-"""A step at which a window of 20 is full."""
+FEW, LATE = 4, 7
+"""Figures without which nothing is judged here, and a step behind so many."""
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture
+def early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge after a few steps."""
+    monkeypatch.setattr("omni.callbacks.spikes.LEAST", FEW)
 
 
 def told(out: Path) -> list[dict[str, Any]]:
@@ -73,8 +79,9 @@ def test_muon_stays_too(corpus: Path, tmp_path: Path) -> None:
     assert differing(seen.behind[BAD], seen.behind[BAD - 1]) == set()
 
 
+@pytest.mark.usefixtures("early")
 def test_a_spike_is_skipped_and_its_size_told(corpus: Path, tmp_path: Path) -> None:
-    guards, seen = Guards(window=20), Snapshots()
+    guards, seen = Guards(window=2 * FEW), Snapshots()
     run = partial(fit, corpus, tmp_path, max_steps=LATE + 1, callbacks=[Planted("spike", LATE), guards, seen])
     with pytest.warns(
         UserWarning, match=rf"the loss is \d.*, above \d.*; the gradient norm is .* at step {LATE}"
@@ -112,11 +119,11 @@ def test_each_skip_is_told_and_those_that_lie_back_are_not_counted(corpus: Path,
     ]
 
 
+@pytest.mark.usefixtures("early")
 def test_a_resumed_run_decides_as_an_uninterrupted_one(corpus: Path, tmp_path: Path) -> None:
-    whole, first, second = (Guards(window=20) for _ in range(3))
-    steady = OptimConfig(lr=3e-3, warmup_steps=2, schedule="constant")
+    whole, first, second = (Guards(window=2 * FEW) for _ in range(3))
     bad = [Planted("nan", 3), Planted("spike", LATE)]
-    run = partial(fit, corpus, optim=steady, max_steps=LATE)
+    run = partial(fit, corpus)
     end = weights(run(tmp_path / "whole", callbacks=[*bad, whole]))
     run(tmp_path / "parts", callbacks=[*bad, first, AfterStep(4, stop)])
     rest = run(tmp_path / "rest", callbacks=[*bad, second], resume=tmp_path / "parts" / "last.ckpt")

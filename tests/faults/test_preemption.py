@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import lightning
 import pytest
 import torch
 import yaml
 
-from omni.callbacks.preemption import requeue_job
+from omni.callbacks.preemption import Preempted, Preemption, requeue_job
 from omni.cli.lightning_cli import OmniCLI
+from omni.sequence import OmniBatch
 from omni.training.exit_codes import PREEMPTED
 from tests.cli.fit_run import ROOT, config
 from tests.faults.planted import differing
@@ -79,7 +83,7 @@ def test_a_signal_to_the_whole_job_requeues_it_and_it_goes_on_bit_for_bit(
         env=os.environ | SLURM | {"OMP_NUM_THREADS": "1", "PATH": f"{programs}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         check=False,
         start_new_session=True,
     )
@@ -95,10 +99,15 @@ def test_a_signal_to_the_whole_job_requeues_it_and_it_goes_on_bit_for_bit(
     assert differing(ends[0]["state_dict"], ends[1]["state_dict"]) == set()
 
 
-def test_at_the_last_step_a_run_ends_as_ever(corpus: Path, tmp_path: Path) -> None:
-    path = written(corpus, tmp_path / "out", {"kind": "term", "step": 3})
-    OmniCLI.from_arguments(["fit", "--config", str(path), "--trainer.max_steps", "3"])
-    assert last(tmp_path / "out")["global_step"] == 3
+def test_at_the_last_step_a_run_ends_as_ever() -> None:
+    preemption, module, batch = Preemption(), Mock(lightning.LightningModule), Mock(OmniBatch)
+    preemption._note(signal.SIGTERM, None)
+    trainer = Mock(lightning.Trainer, world_size=1, global_step=7, max_steps=7)
+    preemption.step_ended(trainer, module, batch)
+    trainer.global_step, trainer.checkpoint_callbacks, trainer.local_rank = 6, [], 0
+    trainer._accelerator_connector = Mock()
+    with pytest.raises(Preempted):
+        preemption.step_ended(trainer, module, batch)
 
 
 @pytest.mark.parametrize(("code", "told"), [(1, r"code 1: no such job"), (None, "No such file")])
