@@ -97,8 +97,12 @@ class TakeTurns(lightning.Callback):
         cpu, clock = (now - then for now, then in zip(clocks(), self.began, strict=True))
         self.seconds[self.on].append((cpu, clock))
 
+    def on_train_end(self, *event: Any) -> None:
+        """Handlers go."""
+        self.tell("on_train_end", *event)
+
     def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
-        """Threads and handlers go."""
+        """Threads go."""
         self.tell("teardown", trainer, module, stage)
 
 

@@ -89,8 +89,8 @@ class Preemption(AfterSteps, Checkpoint):
         """Give the signals back."""
         self._restore()
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Give the signals back."""
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Give the signals back, before Lightning gives back what it has taken."""
         self._restore()
 
     def _restore(self) -> None:

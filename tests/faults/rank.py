@@ -51,11 +51,12 @@ def guarded(folder: Path) -> dict[str, Any]:
 def preempted(folder: Path) -> dict[str, Any]:
     """A signal to rank 1 alone."""
     saving = Checkpoints(folder / "preempted", filename="{step}", save_last="link", every_n_train_steps=4)
+    seen = Snapshots()
     try:
-        run(folder, "preempted", [Planted("term", ASKED, rank=1), Preemption(), saving])
+        run(folder, "preempted", [Planted("term", ASKED, rank=1), Preemption(), saving, seen])
     except Preempted as left:
-        return {"code": left.code}
-    return {"code": 0}
+        return {"code": left.code, "steps": sorted(seen.behind)}
+    return {}
 
 
 def slow(folder: Path) -> dict[str, Any]:
