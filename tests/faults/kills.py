@@ -34,6 +34,8 @@ from tests.faults.planted import differing
 from tests.tiny_run import write_corpus
 
 STEPS = 12
+SOONER, LATER = 0.8, 1.05
+"""Moments are drawn from a time that follows the machine's speed: some come when a run has ended, and don't count."""
 
 
 def written(corpus: Path, out: Path) -> Path:
@@ -116,11 +118,14 @@ def survive(kills: int, seed: int, folder: Path) -> dict[str, int]:
     while found["kills"] < kills:
         out = folder / "killed"
         killed = written(corpus, out)
-        if kill_once(killed, moments.uniform(0, seconds)):
+        alive = kill_once(killed, moments.uniform(0, seconds))
+        seconds *= LATER if alive else SOONER
+        if alive:
             found["kills"] += 1
             saved, trained = last_of(out).exists(), len(batches(out))
             end(start(killed), killed)
-            assert bool(batches(out)[trained]) == saved, "goes on where it can"
+            again = batches(out)[trained:]
+            assert saved == (not again or again[0] > 0), f"goes on where it can, at {again[:1]}"
             found["before_a_checkpoint"] += not saved
             assert not (other := differing(final(out), expected)), other
             found["equal"] += 1
