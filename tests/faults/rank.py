@@ -55,6 +55,7 @@ def preempted(folder: Path) -> dict[str, Any]:
     try:
         run(folder, "preempted", [Planted("term", ASKED, rank=1), Preemption(), saving, seen])
     except Preempted as left:
+        torch.save(seen.behind[ASKED], folder / f"asked-{os.environ['RANK']}.pt")
         return {"code": left.code, "steps": sorted(seen.behind)}
     return {}
 

@@ -50,7 +50,10 @@ def test_a_nan_on_one_rank_is_skipped_on_both(folder: Path, found: Found) -> Non
 def test_a_signal_to_one_rank_saves_and_ends_both_within_the_step(folder: Path, found: Found) -> None:
     steps = list(range(1, ASKED + 1))
     assert [rank["preempted"] for rank in found] == 2 * [{"code": PREEMPTED, "steps": steps}]
-    assert load_model(folder / "preempted" / "last.ckpt"), "no step of the schedule"
+    saved = load_model(folder / "preempted" / "last.ckpt")[0].state_dict()
+    for rank in (0, 1):
+        seen = torch.load(folder / f"asked-{rank}.pt", weights_only=True)
+        assert all(torch.equal(seen[f"model.{name}"], weight) for name, weight in saved.items())
 
 
 def test_a_slow_rank_is_named_on_rank_0(found: Found) -> None:
