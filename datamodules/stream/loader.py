@@ -6,6 +6,7 @@ state. What was sent ahead doesn't count: the state is that of the batches which
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from omni.datamodules.stream.batches import Batch, Batches, Fetched, Share
 from omni.datamodules.stream.plan import Plan, Step
 from omni.datamodules.stream.state import PlanState, pack_state, unpack_state
 from omni.datamodules.stream.threads import fetch_in_threads
+from omni.datamodules.stream.worker_signals import heed_the_parent_alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,8 @@ class PlannedLoader(Generic[Batch]):
         self.plan, self.batches, self.split = plan, batches, split
         self.steps, self.workers, self.worker_kind = steps, workers, worker_kind
         self.batches_per_step = split.batches(plan.config.global_rows)
+        self.waited = 0.0
+        """Seconds that were spent waiting for batches, since this was made."""
         self._begin: tuple[PlanState, int] = (plan.start(), 0)  # of the next iteration
         self._state, self._turn = self._begin  # behind the last batch that was yielded
 
@@ -91,7 +95,7 @@ class PlannedLoader(Generic[Batch]):
         self._state, self._turn = self._begin
         self._begin = (self.plan.start(), 0)  # Lightning leaves its iterators unfinished
         sent: deque[_Sent] = deque()
-        for fetched in self._fetched(self._shares(self._state, self._turn, sent)):
+        for fetched in self._timed(self._fetched(self._shares(self._state, self._turn, sent))):
             share, behind = sent.popleft()
             for number, piece in enumerate(share.pieces()):
                 self.batches.stores[piece.source].note(piece.document, fetched.errors.get(number))
@@ -99,6 +103,14 @@ class PlannedLoader(Generic[Batch]):
             if behind is not None:
                 self._state, self._turn = behind, 0
             yield fetched.batch
+
+    def _timed(self, fetched: Iterable[Fetched[Batch]]) -> Iterator[Fetched[Batch]]:
+        """The same, with the time that passes before each added to ``waited``."""
+        began = time.perf_counter()
+        for one in fetched:
+            self.waited += time.perf_counter() - began
+            yield one
+            began = time.perf_counter()
 
     def _fetched(self, shares: Iterator[Share]) -> Iterable[Fetched[Batch]]:
         if self.workers and self.worker_kind == "thread":
@@ -108,6 +120,7 @@ class PlannedLoader(Generic[Batch]):
             batch_size=None,
             sampler=shares,
             num_workers=self.workers,
+            worker_init_fn=heed_the_parent_alone,
             generator=Generator(),  # or it would draw a number from the global one
         )
 

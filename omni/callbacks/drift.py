@@ -12,27 +12,21 @@ import lightning
 from torch import nn
 
 from omni.callbacks.bands import Band, BandConfig, Excursion
+from omni.callbacks.divergence import DivergenceError
 from omni.callbacks.logits import head_squares
 from omni.callbacks.readings import Reading, Sums, gradient_readings
 from omni.callbacks.telemetry import log_once
 from omni.callbacks.watching import Watching
-from omni.modality import MODALITIES
 from omni.model import OmniTransformer
 from omni.sequence import OmniBatch
 from omni.training.pretrain import Pretrain
-
-SHOWN_DOCUMENTS = 8
-
-
-class DivergenceError(ValueError):
-    """The run was stopped by an alarm; ``last.ckpt`` is of a step before."""
 
 
 class DriftAlarms(Watching):
     """Follows losses, gradients, hidden states and outputs by modality; warns once per episode, or stops the run.
 
     Every ``every_n_steps`` the figures of the whole step (all batches, all ranks) are logged as ``drift/...`` and
-    held against their bands (``bands.py``). Whether losses are finite is asked at every batch.
+    held against their bands (``bands.py``). Whether losses are finite is asked at every step by ``Guards``.
     """
 
     def __init__(
@@ -43,35 +37,24 @@ class DriftAlarms(Watching):
     ) -> None:
         """
         Args:
-            every_n_steps: steps between two looks; 0 for none, which leaves the check for losses that aren't finite.
+            every_n_steps: steps between two looks; 0 for none.
             action: warn and go on, or end the run with an error before the step is saved.
             band: what is taken for normal.
         """
         super().__init__(every_n_steps)
         self.action, self.band = action, band
         self.bands: dict[str, Band] = {}
-        self.broken: set[str] = set()
-        """Modalities whose latest loss is not finite."""
         self._sums: Sums | None = None
 
     def parts(self, model: OmniTransformer) -> Seq[nn.Module]:
         """The blocks, and the norm in front of the heads."""
         return [*model.blocks, model.norm]
 
-    def on_train_batch_start(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        batch: OmniBatch,
-        batch_idx: int,
-    ) -> None:
-        """Ask for gradient norms, and start summing, where the step is due."""
-        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
-        if self.due(trainer):
-            assert isinstance(pl_module, Pretrain)
-            pl_module.gradients_asked = True
-            if self._sums is None:
-                self._sums = Sums(len(pl_module.model.blocks), batch.modality.device)
+    def batch_begins(self, module: Pretrain) -> None:
+        """Ask for gradient norms, and start summing."""
+        module.gradients_asked = True
+        if self._sums is None:
+            self._sums = Sums(len(module.model.blocks), module.device)
 
     def see(self, part: int, output: Any, batch: OmniBatch, model: OmniTransformer) -> None:
         """Add up the stream behind a layer, and what the heads make of the last."""
@@ -81,43 +64,17 @@ class DriftAlarms(Watching):
         else:
             self._sums.add_outputs(head_squares(model, output, batch))
 
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: OmniBatch,
-        batch_idx: int,
-    ) -> None:
-        """Ask whether the losses are finite, then look where it is time.
+    def batch_ended(self, module: Pretrain) -> None:
+        """Add up the losses."""
+        assert self._sums is not None and module.losses is not None
+        self._sums.add_losses(module.losses)
+
+    def look(self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch) -> None:
+        """Judge and log the step that has just ended.
 
         Raises:
             DivergenceError: something is out of its band, and ``action`` is ``stop``.
         """
-        assert isinstance(pl_module, Pretrain) and pl_module.losses is not None
-        step = trainer.global_step + bool((batch_idx + 1) % trainer.accumulate_grad_batches)
-        self._check_finite(
-            pl_module.losses.sums_M.tolist(), batch, f"at step {step}, on rank {trainer.global_rank}"
-        )
-        if self._sums is not None:
-            self._sums.add_losses(pl_module.losses)
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-
-    def _check_finite(self, sums: list[float], batch: OmniBatch, where: str) -> None:
-        for modality, total in zip(MODALITIES, sums, strict=True):
-            if math.isfinite(total):
-                self.broken.discard(modality.name)
-            elif modality.name not in self.broken:
-                self.broken.add(modality.name)
-                shown = ", ".join(batch.keys[:SHOWN_DOCUMENTS])
-                more = len(batch.keys) - SHOWN_DOCUMENTS
-                documents = f"{shown} and {more} more" if more > 0 else shown
-                self._alarm(
-                    f"the loss of {modality.name} is {total} {where}; documents of the batch: {documents or 'unknown'}"
-                )
-
-    def look(self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch) -> None:
-        """Judge and log the step that has just ended."""
         assert isinstance(module, Pretrain) and self._sums is not None
         sums, self._sums = self._sums, None
         sums.sums = trainer.strategy.reduce(sums.sums, reduce_op="sum")
@@ -132,7 +89,10 @@ class DriftAlarms(Watching):
         alarmed = sum(band.alarmed for band in self.bands.values())
         log_once(trainer, {**scalars, "drift/alarms": float(alarmed)})
         if excursions and (self.action == "stop" or trainer.is_global_zero):
-            self._alarm(f"at step {trainer.global_step}: " + "; ".join(excursions))
+            message = f"drift alarm, at step {trainer.global_step}: " + "; ".join(excursions)
+            if self.action == "stop":
+                raise DivergenceError(f"{message}. Go on from a checkpoint before it (docs/telemetry.md)")
+            warnings.warn(message, stacklevel=2)
 
     def judge(self, readings: Iterable[Reading], step: int) -> list[str]:
         """What has just left its band, in words. Figures that are 0 (a head without targets) say nothing."""
@@ -147,20 +107,12 @@ class DriftAlarms(Watching):
                 told.append(_told(reading, excursion))
         return told
 
-    def _alarm(self, message: str) -> None:
-        message = f"drift alarm, {message}"
-        if self.action == "stop":
-            raise DivergenceError(f"{message}. Go on from a checkpoint before it (docs/telemetry.md)")
-        warnings.warn(message, stacklevel=2)
-
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps, so that a resumed run has the same bands."""
-        bands = {name: band.state() for name, band in self.bands.items()}
-        return {"bands": bands, "broken": sorted(self.broken)}
+        return {"bands": {name: band.state() for name, band in self.bands.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where ``state_dict`` was taken."""
-        self.broken = set(state_dict["broken"])
         for name, state in state_dict["bands"].items():
             kind = {"loss": self.band.loss, "gradient": self.band.gradient}.get(
                 name.split("/")[0], self.band.norm

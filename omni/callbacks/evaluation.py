@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
-import torch.distributed as dist
 
+from omni.callbacks.agreement import told_by_all
+from omni.callbacks.steps import AfterSteps
 from omni.choice import Choice
 from omni.evaluation.choices import choice_tallies, choose_options
 from omni.evaluation.comparison import answer_tallies
@@ -50,7 +51,7 @@ class HoldsOut(Protocol):
         ...
 
 
-class Evaluation(lightning.Callback):
+class Evaluation(AfterSteps):
     """Logs ``eval/FIGURE``: losses of every source and modality, text answers against references, exams.
 
     The figures are those of ``omni eval``; of answers, only text is generated (the likeliest), while pictures and
@@ -106,24 +107,17 @@ class Evaluation(lightning.Callback):
         """Of its own for every evaluation: a run may have several."""
         return self._generate_state_key(data=self.data, choices=self.choices)
 
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: OmniBatch,
-        batch_idx: int,
+    def step_ended(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch
     ) -> None:
-        """Evaluate behind the last batch of a step that it is time at."""
-        if (batch_idx + 1) % trainer.accumulate_grad_batches:
-            return
+        """Evaluate where it is time."""
         before, self.positions = self.positions, self.positions + batch.step_positions
         if self.every_n_steps:
             due = trainer.global_step % self.every_n_steps == 0
         else:
             due = self.positions // self.every_n_positions > before // self.every_n_positions
         if due:
-            self.evaluate(trainer, pl_module)
+            self.evaluate(trainer, module)
 
     def evaluate(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Measure this rank's share, put the shares together, and log.
@@ -139,11 +133,7 @@ class Evaluation(lightning.Callback):
             )
         with _evaluating(module):
             own = self._measure(module, data.held_out())
-        parts: list[list[Tally]] = [own]
-        if trainer.world_size > 1:
-            parts = [[] for _ in range(trainer.world_size)]
-            dist.all_gather_object(parts, own)
-        self.tallies = merged(parts)
+        self.tallies = merged(told_by_all(trainer, own))
         for tally in self.tallies:
             module.log(f"eval/{tally.name}", tally.value)
 

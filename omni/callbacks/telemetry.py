@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
 
 import lightning
 
+from omni.callbacks.steps import AfterSteps
 from omni.sequence import OmniBatch
 
 
-class Telemetry(lightning.Callback):
-    """Calls ``look`` behind the last batch of each step whose number is a multiple of ``every_n_steps``."""
+class Telemetry(AfterSteps):
+    """Calls ``look`` behind each step whose number is a multiple of ``every_n_steps``."""
 
     def __init__(self, every_n_steps: int = 50) -> None:
         """
@@ -30,27 +30,16 @@ class Telemetry(lightning.Callback):
     def look(self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch) -> None:
         """Log what there is to see; ``batch`` is the last one of the step."""
 
-    def step_ended(self, batch: OmniBatch) -> None:
-        """Called behind the last batch of every step, before ``look``."""
-
     def due(self, trainer: lightning.Trainer) -> bool:
         """Whether the step that is being worked on will be looked at. Ask before its optimizer step."""
         return self.every_n_steps > 0 and (trainer.global_step + 1) % self.every_n_steps == 0
 
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: OmniBatch,
-        batch_idx: int,
+    def step_ended(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch
     ) -> None:
-        """Look where it is time; the other batches of a step are accumulated."""
-        if (batch_idx + 1) % trainer.accumulate_grad_batches:
-            return
-        self.step_ended(batch)
+        """Look where it is time."""
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
-            self.look(trainer, pl_module, batch)
+            self.look(trainer, module, batch)
 
 
 def log_once(trainer: lightning.Trainer, scalars: Mapping[str, float]) -> None:

@@ -22,9 +22,12 @@ class Throughput(Telemetry):
         self.since = 0.0
         self.positions = 0
 
-    def step_ended(self, batch: OmniBatch) -> None:
+    def step_ended(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch
+    ) -> None:
         """Count the step."""
         self.positions += batch.step_positions
+        super().step_ended(trainer, module, batch)
 
     def look(self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch) -> None:
         """Log the rate since the last look."""

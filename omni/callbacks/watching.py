@@ -38,6 +38,12 @@ class Watching(Telemetry):
     def parts(self, model: OmniTransformer) -> Seq[nn.Module]:
         """The modules to watch."""
 
+    def batch_begins(self, module: Pretrain) -> None:
+        """Called before each batch of a step that will be looked at."""
+
+    def batch_ended(self, module: Pretrain) -> None:
+        """Called behind each batch of a step that will be looked at; its losses are there."""
+
     @abstractmethod
     def see(self, part: int, output: Any, batch: OmniBatch, model: OmniTransformer) -> None:
         """Take what is needed from the output of ``parts(model)[part]``; runs without gradients.
@@ -57,6 +63,7 @@ class Watching(Telemetry):
         if not self.due(trainer):
             return
         assert isinstance(pl_module, Pretrain)
+        self.batch_begins(pl_module)
         model = pl_module.model
         parts = self.parts(model)
         self._unseen = set(range(len(parts)))
@@ -92,10 +99,13 @@ class Watching(Telemetry):
         Raises:
             RuntimeError: a part ran without its hook, as in a graph that was compiled before the hook was there.
         """
-        self._unhook()
-        if self._unseen:
-            raise RuntimeError(
-                f"{type(self).__name__} saw nothing of {len(self._unseen)} parts of the model: code compiled "
-                f"around whole blocks leaves hooks out; compile inside of them, or set its every_n_steps to 0"
-            )
+        if self._hooks:
+            self._unhook()
+            if self._unseen:
+                raise RuntimeError(
+                    f"{type(self).__name__} saw nothing of {len(self._unseen)} parts of the model: code compiled "
+                    f"around whole blocks leaves hooks out; compile inside of them, or set its every_n_steps to 0"
+                )
+            assert isinstance(pl_module, Pretrain)
+            self.batch_ended(pl_module)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)

@@ -17,9 +17,13 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from omni.callbacks.checkpoint import Checkpoints
 from omni.callbacks.drift import DriftAlarms
+from omni.callbacks.guards import Guards
+from omni.callbacks.preemption import Preemption
 from omni.callbacks.router import RouterTelemetry
 from omni.callbacks.sources import SourceTelemetry
+from omni.callbacks.stragglers import Stragglers
 from omni.callbacks.throughput import Throughput
+from omni.callbacks.watchdog import HangWatchdog
 from omni.datamodules.omni_datamodule import OmniDataModule
 from omni.training.pretrain import Pretrain
 
@@ -80,6 +84,10 @@ class OmniCLI(LightningCLI):
         parser.add_lightning_class_args(DriftAlarms, "drift_alarms")
         parser.add_lightning_class_args(SourceTelemetry, "source_telemetry")
         parser.add_lightning_class_args(Throughput, "throughput")
+        parser.add_lightning_class_args(Guards, "guards")
+        parser.add_lightning_class_args(HangWatchdog, "watchdog")
+        parser.add_lightning_class_args(Stragglers, "stragglers")
+        parser.add_lightning_class_args(Preemption, "preemption")
         parser.link_arguments("data.tokenizers", "model.tokenizers")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "data.plan.seed", compute_fn=int)

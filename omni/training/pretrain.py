@@ -72,6 +72,8 @@ class Pretrain(lightning.LightningModule):
         """Set by a callback that wants ``gradient_norms`` of the step that is being worked on."""
         self.gradient_norms: dict[str, Tensor] = {}
         """Of the latest step for which they were asked, before clipping, by part of the model."""
+        self._measured: GradientNorms | None = None
+        self._skipped = False
 
     def draw_weights(self) -> None:
         """Give the model the weights that a run starts from."""
@@ -121,29 +123,47 @@ class Pretrain(lightning.LightningModule):
     def _over_ranks(self, sums: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(sums, reduce_op="sum")
 
+    def measure_gradients(self, optimizer: Optimizer) -> GradientNorms:
+        """Norms of the step's gradients before clipping, which then uses them: nothing is measured twice."""
+        if self._measured is None:
+            self._measured = GradientNorms.of(self.trainer.precision_plugin.main_params(optimizer))
+        return self._measured
+
+    def skip_step(self) -> None:
+        """Drop the step that is being worked on: no weight, moment or routing bias moves. Schedule and data go on.
+
+        Ask before clipping (``on_before_optimizer_step``), on all ranks alike.
+        """
+        self._skipped = True
+        self.zero_grad(set_to_none=True)
+
     def configure_gradient_clipping(
         self,
         optimizer: Optimizer,
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip as Lightning does; where the norms by part were asked for, measure them in the same pass."""
-        if not self.gradients_asked:
-            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        """Clip as Lightning does; where the gradients have been measured already, by these norms."""
+        if self.gradients_asked:
+            self.gradients_asked = False
+            self.gradient_norms = self.measure_gradients(optimizer).by_part(self.model)
+        measured, self._measured = self._measured, None
+        if self._skipped:
             return
-        self.gradients_asked = False
-        norms = GradientNorms.of(self.trainer.precision_plugin.main_params(optimizer))
-        self.gradient_norms = norms.by_part(self.model)
-        if gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
-            norms.clip(gradient_clip_val)
+        if measured is not None and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
+            measured.clip(gradient_clip_val)
         else:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Step, then move the routers' balance by the load of the whole step."""
+        """Step, then move the routers' balance by the load of the whole step, unless that was skipped."""
         super().optimizer_step(*args, **kwargs)
+        skipped, self._skipped = self._skipped, False
         for router in self.model.routers():
-            router.balance()
+            if skipped:
+                router.load.zero_()
+            else:
+                router.balance()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, with a schedule per step.

@@ -19,8 +19,11 @@ class Looks(Telemetry):
         self.looked: list[int] = []
         self.steps = 0
 
-    def step_ended(self, batch: OmniBatch) -> None:
+    def step_ended(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch
+    ) -> None:
         self.steps += 1
+        super().step_ended(trainer, module, batch)
 
     def look(self, trainer: lightning.Trainer, module: lightning.LightningModule, batch: OmniBatch) -> None:
         self.looked.append(trainer.global_step)
