@@ -93,7 +93,7 @@ class Saver:
         if self._saving is None or not self._saving[1].done():
             return None
         try:
-            self._outcome(*self._saving, 0)
+            self._outcome(*self._saving, 0.0)
         except SaveError as error:
             return error
         return None
