@@ -26,7 +26,7 @@ def part_of(whole: Shaped[Tensor, ...], like: Tensor) -> Shaped[Tensor, ...]:
         placement = like.placements[dimension]
         if placement.is_replicate():
             continue
-        split = getattr(placement, "dim")  # noqa: B009 (strided shards are no Shard)
+        split = placement.dim  # type: ignore[attr-defined] # a Shard, or FSDP's strided one, which is none
         size, rank = mesh.size(dimension), mesh.get_local_rank(dimension)
         each = -(-whole.shape[split] // size)
         first = min(rank * each, whole.shape[split])

@@ -36,7 +36,7 @@ class Means:
         self.sums = torch.zeros_like(self.sums)
         return [
             {
-                name: (total.float() / count.float())
+                name: (total / count).float()
                 for name, total, count in zip(loss_names(), *both, strict=True)
                 if count
             }
