@@ -58,15 +58,15 @@ class TakeTurns(lightning.Callback):
         self.seconds: dict[bool, list[Clocks]] = {True: [], False: []}
         """Of steps with the callbacks and without."""
         self.inside: list[float] = []
-        """Clock of the hooks alone, by step."""
+        """CPU time of the hooks alone, by step."""
         self.hooks = 0.0
 
     def tell(self, event: str, *arguments: Any) -> None:
         """Call the hooks of an event."""
-        began = time.perf_counter()
+        began = time.process_time()
         for callback in self.callbacks:
             getattr(callback, event)(*arguments)
-        self.hooks += time.perf_counter() - began
+        self.hooks += time.process_time() - began
 
     def on_train_start(self, *event: Any) -> None:
         """Threads and handlers are there in both kinds of steps."""
@@ -146,7 +146,7 @@ def figures_of(turns: TakeTurns) -> dict[str, float]:
         figures[f"step_{name}_ms"] = 1e3 * statistics.median(off[number] for _, off in pairs)
         figures[f"{name}_ratio"] = statistics.median(on[number] / off[number] for on, off in pairs)
     figures["hooks_ms"] = 1e3 * statistics.median(turns.inside[WARM:])
-    figures["hooks_share"] = figures["hooks_ms"] / figures["step_clock_ms"]
+    figures["hooks_share"] = figures["hooks_ms"] / figures["step_cpu_ms"]
     return {name: round(value, 4) for name, value in figures.items()}
 
 

@@ -103,10 +103,10 @@ def test_a_signal_to_the_whole_job_requeues_it_and_it_goes_on_bit_for_bit(
 def test_at_the_last_step_a_run_ends_as_ever() -> None:
     preemption, module, batch = Preemption(), Mock(lightning.LightningModule), Mock(OmniBatch)
     preemption._note(signal.SIGTERM, None)
-    trainer = Mock(lightning.Trainer, world_size=1, global_step=7, max_steps=7)
-    preemption.step_ended(trainer, module, batch)
-    trainer.global_step, trainer.checkpoint_callbacks, trainer.local_rank = 6, [], 0
+    trainer = Mock(lightning.Trainer, world_size=1, global_step=7, max_steps=7, checkpoint_callbacks=[])
     trainer._accelerator_connector = Mock()
+    preemption.step_ended(trainer, module, batch)
+    trainer.global_step = 6
     with pytest.raises(Preempted):
         preemption.step_ended(trainer, module, batch)
 
