@@ -77,6 +77,8 @@ class MeshSizes:
         Raises:
             ValueError: a model that can't be laid out so; the message names both keys and what would do.
         """
+        if self.context > 1:
+            self._check_context(config)
         moe, ranks = config.moe, self.shard * self.context
         sparse = config.layers > moe.dense_layers
         experts = moe.experts if sparse else 1
@@ -91,16 +93,17 @@ class MeshSizes:
             f"{KEY}.shard x context = {ranks} must divide one of: the {each} experts of a rank, {NETWORK}.width = "
             f"{config.width}, {NETWORK}.moe.expert_width = {moe.expert_width}",
         )
-        if self.context == 1:
-            return
+
+    def _check_context(self, config: ModelConfig) -> None:
+        """Ranks swap positions for heads, and positions of a row must not depend on each other elsewhere."""
+        heads, kv_heads = config.heads, config.kv_heads
         require(
-            config.heads % self.context == 0
-            and (config.kv_heads % self.context == 0 or self.context % config.kv_heads == 0),
-            f"{KEY}.context must divide {NETWORK}.heads = {config.heads}, and divide or be a multiple of "
-            f"{NETWORK}.kv_heads = {config.kv_heads}, got {self.context}",
+            heads % self.context == 0 and (kv_heads % self.context == 0 or self.context % kv_heads == 0),
+            f"{KEY}.context must divide {NETWORK}.heads = {heads}, and divide or be a multiple of "
+            f"{NETWORK}.kv_heads = {kv_heads}, got {self.context}",
         )
         require(
-            moe.choice == "positions" and not moe.balance_loss,
+            config.moe.choice == "positions" and not config.moe.balance_loss,
             f"{KEY}.context must be 1 with {NETWORK}.moe.choice experts or {NETWORK}.moe.balance_loss, which "
             f"compare positions of whole rows, got {self.context}",
         )
