@@ -39,7 +39,7 @@ SOONER, LATER = 0.8, 1.05
 
 
 def written(corpus: Path, out: Path) -> Path:
-    """The config of a run in ``out``, as a file."""
+    """The config of a run in ``out``, as a file beside it: in there Lightning writes one of its own."""
     out.mkdir()
     settings = config(corpus, out, out / "record", world=1, workers=2, kill_after=None)
     settings["data"] |= {"batch_rows": 2, "val": None}
@@ -49,7 +49,7 @@ def written(corpus: Path, out: Path) -> Path:
         "max_steps": STEPS,
     }
     settings["checkpoint"]["every_n_train_steps"] = 1
-    path = out / "config.yaml"
+    path = out.with_suffix(".yaml")
     path.write_text(yaml.safe_dump(settings))
     return path
 
@@ -62,7 +62,7 @@ def start(config_file: Path) -> int:
     code = 1
     try:
         os.setsid()
-        log = os.open(config_file.with_name("log.txt"), os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+        log = os.open(config_file.with_suffix(".txt"), os.O_CREAT | os.O_APPEND | os.O_WRONLY)
         os.dup2(log, 1)
         os.dup2(log, 2)
         OmniCLI.from_arguments(["fit", "--config", str(config_file), "--ckpt_path", "last"])
@@ -78,7 +78,7 @@ def start(config_file: Path) -> int:
 def end(child: int, config_file: Path) -> None:
     """Wait; a run that fails is an error with its last words."""
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    log = config_file.with_name("log.txt").read_text()
+    log = config_file.with_suffix(".txt").read_text()
     assert code == 0, f"exit code {code}:\n{log[-4000:]}"
 
 
@@ -131,6 +131,7 @@ def survive(kills: int, seed: int, folder: Path) -> dict[str, int]:
             found["equal"] += 1
             print(json.dumps(found), file=sys.stderr, flush=True)
         shutil.rmtree(out)
+        killed.with_suffix(".txt").unlink(missing_ok=True)
     return found
 
 
