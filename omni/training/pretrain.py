@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
 
-from omni.checkpoint import CHECKPOINT_KEY, describe, load_model, take_weights, vocabulary_of
+from omni.checkpoint import CHECKPOINT_KEY, describe, vocabulary_of
 from omni.losses import Losses, compute_losses, corrupt_inputs, loss_names
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig
@@ -23,12 +23,18 @@ from omni.tokenizers.bundle import Tokenizers
 from omni.training.compiling import CompileConfig, compile_parts
 from omni.training.gradients import GradientNorms
 from omni.training.process_group import leave_at_exit
+from omni.training.start import start_from
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 class Pretrain(lightning.LightningModule):
     """Trains the unified transformer on text, image and audio targets together."""
+
+    network_kind: type[OmniTransformer] = OmniTransformer
+    """What is trained; stages that add a head have a kind of their own."""
+    balances = True
+    """Whether the routers' biases move with their load."""
 
     def __init__(
         self,
@@ -53,22 +59,16 @@ class Pretrain(lightning.LightningModule):
         optim.check_with(network)
         self.tokenizers = Tokenizers.load(tokenizers)
         self.optim_config, self.compile_config, self.seed = optim, compile, seed
-        self.model = OmniTransformer(network, vocabulary_of(self.tokenizers))
+        self.model = self.network_kind(network, vocabulary_of(self.tokenizers))
         self.model.initialise(seed)
         if init_from is not None:
-            self._take_weights(init_from)
+            start_from(self.model, init_from, self.tokenizers, self.model.added)
         self.losses: Losses | None = None
         """Of the latest training batch, for callbacks; detached."""
         self.gradients_asked = False
         """Set by a callback that wants ``gradient_norms`` of the step that is being worked on."""
         self.gradient_norms: dict[str, Tensor] = {}
         """Of the latest step for which they were asked, before clipping, by part of the model."""
-
-    def _take_weights(self, path: str) -> None:
-        model, tokenizers = load_model(path)
-        if tokenizers.files() != self.tokenizers.files():
-            raise ValueError(f"{path}: made with other tokenizers than data.tokenizers")
-        take_weights(self.model, model.state_dict(), path, "model.network")
 
     def training_step(self, batch: OmniBatch, batch_idx: int) -> Tensor:
         """Loss of one batch; Lightning averages over batches and ranks, so their number is put back."""
@@ -127,7 +127,7 @@ class Pretrain(lightning.LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then move the routers' balance by the load of the whole step."""
         super().optimizer_step(*args, **kwargs)
-        for router in self.model.routers():
+        for router in self.model.routers() if self.balances else ():
             router.balance()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
