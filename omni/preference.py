@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 
 from omni.modality import TEXT
 from omni.sequence import OmniBatch
@@ -36,7 +36,7 @@ class PairBatch(OmniBatch):
         return [key.removesuffix(CHOSEN) for key in self.keys if key.endswith(CHOSEN)]
 
 
-def answer_modality(targets: Int[np.ndarray, "*any M"]) -> Int[np.ndarray, "*any"]:
+def answer_modality(targets: Integer[np.ndarray, "*any M"]) -> Int[np.ndarray, "*any"]:
     """Modality id of answers by their targets: text where there is nothing else, else the medium with most targets.
 
     A picture or clip brings markers along that are text.

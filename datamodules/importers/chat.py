@@ -83,7 +83,7 @@ def documents_of(row: Row[dict[str, Any]], line: dict[str, Any], name: str) -> t
 
     def document(segments: tuple[Segment, ...], suffix: str = "") -> Document:
         said = None if label is None else text_of(label, "label")
-        return Document(segments, key=f"{key}{suffix}", source=source, label=said)
+        return Document(segments, key=f"{key}{suffix}", source=source, label=said).merged()
 
     if "chosen" in line or "rejected" in line:
         chosen, rejected = _pair(line, row.file)

@@ -96,9 +96,12 @@ def _clip_log_probs(
 ) -> Float[Tensor, " documents"]:
     """By document; the head sums over frames, so it is asked once for each document that has some."""
     rows_fD = rows_where(x_BSD, targets.audio_BS)
-    found = rows_fD.new_zeros(documents, dtype=torch.promote_types(rows_fD.dtype, torch.float32))
+    nothing = model.audio_head.loss(rows_fD[:0], targets.codes[:0])[
+        0
+    ]  # every rank has a gradient for the head
+    found = nothing.expand(documents)
     for document in document_f.unique().tolist():
         own = (document_f == document).nonzero().squeeze(1)
         nats = model.audio_head.loss(rows_fD[own], targets.codes[own])[0]
-        found = found.index_add(0, document_f.new_tensor([document]), -nats.unsqueeze(0).to(found.dtype))
+        found = found.index_add(0, document_f.new_tensor([document]), -nats.unsqueeze(0))
     return found

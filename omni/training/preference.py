@@ -53,7 +53,11 @@ class Preference(Pretrain):
         tally.add(compared.figures | {"loss": compared.losses}, answers)
         for name, value in tally.readings().items():
             self.log(
-                name, value, batch_size=len(answers), on_step=True, prog_bar=name in ("loss", self.figures[0])
+                name,
+                value,
+                batch_size=max(1, len(answers)),
+                on_step=True,
+                prog_bar=name in ("loss", self.figures[0]),
             )
         return total * self.trainer.accumulate_grad_batches * self.trainer.world_size
 

@@ -73,13 +73,16 @@ class RewardHead(nn.Module):
 
 
 class RewardModel(OmniTransformer):
-    """The unified transformer with a score in place of a next position; the other heads stay where they are."""
+    """The unified transformer with a score in place of a next position; the other heads stay, and aren't trained."""
 
     added = (HEAD,)
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__(config, vocabulary)
         self.reward_head = RewardHead(config.width)
+        heads = [self.image_head, self.audio_head, *([] if config.text.tied else [self.text_head])]
+        for head in heads:
+            head.requires_grad_(False)
 
     def initialise(self, seed: int) -> None:
         """Draw all weights as ``config.init`` says, those of the new head by its own rule."""
@@ -126,13 +129,14 @@ class RewardTraining(Preference):
     model: RewardModel
     figures = ("accuracy", "margin", "reward")
     extremes = "reward"
+    pending: Tensor
+    """Count, sum and sum of squares of the scores of this step's chosen answers, by modality."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Arguments as of ``Pretrain``; ``init_from`` is needed."""
         super().__init__(*args, **kwargs)
         require_start(kwargs.get("init_from"), "a reward model")
         self.register_buffer("pending", torch.zeros(3, len(MODALITIES)), persistent=False)
-        self.pending: Tensor
 
     def compare(self, batch: PairBatch) -> Compared:
         """Losses, and TRL's figures of a reward model."""

@@ -36,8 +36,8 @@ class Tally:
             repeated = answers_n.repeat(len(values) // max(1, len(answers_n)))
             row[:, SUM].index_add_(0, repeated, values)
             row[:, COUNT].index_add_(0, repeated, torch.ones_like(values))
-            row[:, LEAST].index_reduce_(0, repeated, values, "amin")
-            row[:, MOST].index_reduce_(0, repeated, values, "amax")
+            row[:, LEAST].scatter_reduce_(0, repeated, values, "amin")
+            row[:, MOST].scatter_reduce_(0, repeated, values, "amax")
 
     def merge(self, tables: Float[Tensor, "ranks names M 4"]) -> None:
         """Take the place of the tables of all ranks together."""

@@ -125,9 +125,7 @@ LINES: list[tuple[dict[str, Any], list[list[str]]]] = [
                 "user 'Oslo?'",
                 "* assistant '<tool_call>\\n"
                 '{"name": "weather", "arguments": {"in": "Oslo"}}\\n</tool_call>\'',
-                "user '<tool_response>\\n'",
-                "user '18 C'",
-                "user '\\n</tool_response>'",
+                "user '<tool_response>\\n18 C\\n</tool_response>'",
                 "* assistant 'Mild.'",
             ]
         ],
@@ -231,9 +229,7 @@ def test_sharegpt(folder: Path) -> None:
         [
             "user 'Oslo?'",
             '* assistant \'<tool_call>\\n{"name": "weather"}\\n</tool_call>\'',
-            "user '<tool_response>\\n'",
-            "user '18 C'",
-            "user '\\n</tool_response>'",
+            "user '<tool_response>\\n18 C\\n</tool_response>'",
             "* assistant 'Mild.'",
         ],
     ]
