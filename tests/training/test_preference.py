@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TypeVar
 
 import lightning
 import pytest
@@ -46,8 +47,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[PairSequence]:
     return tiny_pairs(8, tmp_path_factory.mktemp("pairs"))
 
 
-def stage(kind: type[RewardTraining] | type[Dpo], corpus: Path, start: str) -> RewardTraining | Dpo:
-    torch.manual_seed(0)
+Kind = TypeVar("Kind", RewardTraining, Dpo)
+
+
+def stage(kind: type[Kind], corpus: Path, start: str) -> Kind:
     return kind(tokenizers=str(corpus / "tokenizers"), network=tiny_config(), optim=OPTIM, init_from=start)
 
 
@@ -101,7 +104,6 @@ class TestDpo:
 
     def test_a_pair_is_its_formula(self, corpus: Path, start: str, pairs: list[PairSequence]) -> None:
         module = stage(Dpo, corpus, start).eval()
-        assert isinstance(module, Dpo)
         module.dpo = DpoConfig(beta=0.3, label_smoothing=0.2)
         shake(module.model, seed=5)
         batch = batch_of([pairs], pairs)
@@ -116,7 +118,6 @@ class TestDpo:
         self, corpus: Path, start: str, pairs: list[PairSequence]
     ) -> None:
         module = stage(Dpo, corpus, start).eval()
-        assert isinstance(module, Dpo)
         batch = batch_of([pairs], pairs)
         seeds = [generator.initial_seed() for generator in module._noise(batch).generators]
         for chosen, rejected in batch.pairs:
@@ -169,8 +170,7 @@ class TestReward:
         for name in ("accuracy", "margin", "min_reward", "mean_reward", "max_reward", "loss"):
             assert {name, f"val/{name}", f"{name}/text", f"val/{name}/audio"} <= set(logged), name
         assert logged["val/min_reward"] < logged["val/mean_reward"] < logged["val/max_reward"]
-        model, _ = load_reward_model(tmp_path / "at-12.ckpt")
-        head = model.reward_head
+        head = load_reward_model(tmp_path / "at-12.ckpt")[0].reward_head
         assert (head.moments[0] > 0).all()
         mean_M, square_M = head.moments[1] / head.moments[0], head.moments[2] / head.moments[0]
         scores = torch.tensor([1.0, 2.0, 3.0])
@@ -184,20 +184,20 @@ class TestReward:
             load_reward_model(tmp_path / "none.ckpt")
 
 
-def _drawn(head: torch.nn.Module, seed: int) -> torch.Tensor:
-    head.initialise(seed)  # type: ignore[operator]
-    return head.weight.detach().clone()  # type: ignore[operator, union-attr, return-value]
+def _drawn(head: RewardHead, seed: int) -> torch.Tensor:
+    head.initialise(seed)
+    return head.weight.detach().clone()
 
 
 def run(
-    module: RewardTraining | Dpo,
+    module: Kind,
     corpus: Path,
     out: Path,
     *,
     save: int = 0,
     steps: int = 10,
     resume: Path | None = None,
-) -> RewardTraining | Dpo:
+) -> Kind:
     """Train on all pairs; a checkpoint behind step ``save``."""
     plan = PlanConfig(row_length=512, global_rows=4, window=64)
     folder = str(corpus / "pairs")

@@ -78,7 +78,8 @@ def test_a_learned_reward_depends_on_the_answer_alone_and_is_normalised_by_modal
     model.initialise(0)
     shake(model)
     reward = LearnedReward(model, Layout(tokenizers), collate)
-    asked = [(PROMPT, [Text("seven")], TEXT), (PROMPT, [PICTURE], IMAGE), (PROMPT, [CLIP], AUDIO)]
+    answers: list[tuple[Segment, Modality]] = [(Text("seven"), TEXT), (PICTURE, IMAGE), (CLIP, AUDIO)]
+    asked = [(PROMPT, [answer], modality) for answer, modality in answers]
     raw = reward.many(asked)
     assert raw == pytest.approx([reward(*one) for one in asked], abs=1e-5)
     assert len({round(value, 3) for value in raw}) == 3
