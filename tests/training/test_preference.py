@@ -16,6 +16,7 @@ from omni.datamodules.stream.pairs import PairSequence
 from omni.datamodules.stream.plan_config import PlanConfig
 from omni.optim.config import OptimConfig
 from omni.training.dpo import Dpo, DpoConfig
+from omni.training.preference import Preference
 from omni.training.pretrain import Pretrain
 from omni.training.reward import RewardTraining, load_reward_model
 from tests.tiny_model import gradients, shake, tiny_config
@@ -47,7 +48,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[PairSequence]:
     return tiny_pairs(8, tmp_path_factory.mktemp("pairs"))
 
 
-Kind = TypeVar("Kind", RewardTraining, Dpo)
+Kind = TypeVar("Kind", bound=Preference)
 
 
 def stage(kind: type[Kind], corpus: Path, start: str) -> Kind:
@@ -60,7 +61,7 @@ def test_pairs_of_every_modality_are_there(pairs: list[PairSequence]) -> None:
 
 @pytest.mark.parametrize("kind", [RewardTraining, Dpo])
 def test_packing_and_accumulation_leave_the_gradient_as_it_is(
-    kind: type[RewardTraining] | type[Dpo], corpus: Path, start: str, pairs: list[PairSequence]
+    kind: type[Preference], corpus: Path, start: str, pairs: list[PairSequence]
 ) -> None:
     module = stage(kind, corpus, start).double().eval()  # evaluation noise: a function of the pair alone
     shake(module, seed=5)  # away from the reference
