@@ -61,19 +61,18 @@ class Dpo(Preference):
 
     def __init__(
         self,
-        *args: Any,
+        *,
         init_from: str | None = None,
         dpo: DpoConfig = DpoConfig(),
         **kwargs: Any,
     ) -> None:
         """
         Args:
-            args: as of ``Pretrain``.
             init_from: checkpoint to start from, and the reference; needed.
             dpo: settings of the loss.
             kwargs: as of ``Pretrain``.
         """
-        super().__init__(*args, init_from=require_start(init_from, "DPO"), **kwargs)
+        super().__init__(init_from=require_start(init_from, "DPO"), **kwargs)
         self.dpo = dpo
         self._reference = [frozen_copy(self.model)]  # in a list, so that it is no part of the checkpoint
 

@@ -132,14 +132,13 @@ class RewardTraining(Preference):
     pending: Tensor
     """Count, sum and sum of squares of the scores of this step's chosen answers, by modality."""
 
-    def __init__(self, *args: Any, init_from: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, init_from: str | None = None, **kwargs: Any) -> None:
         """
         Args:
-            args: as of ``Pretrain``.
             init_from: checkpoint to start from; needed.
             kwargs: as of ``Pretrain``.
         """
-        super().__init__(*args, init_from=require_start(init_from, "a reward model"), **kwargs)
+        super().__init__(init_from=require_start(init_from, "a reward model"), **kwargs)
         self.register_buffer("pending", torch.zeros(3, len(MODALITIES)), persistent=False)
 
     def compare(self, batch: PairBatch) -> Compared:

@@ -18,7 +18,7 @@ from omni.optim.config import OptimConfig
 from omni.training.dpo import Dpo, DpoConfig
 from omni.training.preference import Preference
 from omni.training.pretrain import Pretrain
-from omni.training.reward import RewardTraining, load_reward_model
+from omni.training.reward import RewardHead, RewardTraining, load_reward_model
 from tests.tiny_model import gradients, shake, tiny_config
 from tests.tiny_run import AfterStep
 from tests.training.pair_data import batch_of, tiny_pairs, write_pairs
