@@ -14,7 +14,7 @@ from omni.datamodules.id_check import check_ids
 from omni.datamodules.remote.errors import without_secrets
 from omni.datamodules.remote.remote_config import RemoteConfig
 from omni.datamodules.sources import SourceConfig, Sources, check_unweighted, named, weighted
-from omni.datamodules.stream.batches import PlannedBatches, Share
+from omni.datamodules.stream.batches import Collate, PlannedBatches, Share
 from omni.datamodules.stream.loader import PlannedLoader, Split, WorkerKind
 from omni.datamodules.stream.opened import OpenFolder, Opening, open_documents
 from omni.datamodules.stream.plan import Plan
@@ -120,9 +120,17 @@ class OmniDataModule(lightning.LightningDataModule):
         for part in missing:
             for source in self.sources[part].values():
                 if source.folder not in self.folders:
-                    self.folders[source.folder] = open_documents(source.folder, how)
+                    self.folders[source.folder] = self.open_folder(source.folder, how)
             if not self.trainer or self.trainer.is_global_zero:
                 self._print_size(part)
+
+    def open_folder(self, folder: str, how: Opening) -> OpenFolder:
+        """Open a folder of shards."""
+        return open_documents(folder, how)
+
+    def collated(self, row_length: int) -> Collate[OmniBatch]:
+        """What lays out rows."""
+        return Collated(row_length)
 
     def on_before_batch_transfer(self, batch: OmniBatch, dataloader_idx: int) -> OmniBatch:
         """
@@ -152,7 +160,7 @@ class OmniDataModule(lightning.LightningDataModule):
         rank, world = self._place()
         split = Split(batch_rows=self.batch_rows, rank=rank, world=world)
         stores = [self.folders[source.folder].store for source in sources.values()]
-        batches = PlannedBatches(stores, Collated(plan.config.row_length))
+        batches = PlannedBatches(stores, self.collated(plan.config.row_length))
         return PlannedLoader(plan, batches, split, steps, self.workers, self.worker_kind)
 
     def train_dataloader(self) -> PlannedLoader[OmniBatch]:

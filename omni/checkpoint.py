@@ -39,18 +39,27 @@ def load_model(path: Path | str, device: torch.device | str = "cpu") -> tuple[Om
     """The model of a checkpoint or of a folder of ``omni export``, in evaluation mode, and its tokenizers.
 
     Raises:
-        ValueError: neither is there, it is damaged or not of this project, or its weights are not those of its
-            config (the message lists what is missing and what is unexpected); no such device here.
+        ValueError: as ``read_model``; its weights are not those of its config (the message lists what is missing
+            and what is unexpected); no such device here.
+    """
+    _check_device(device)
+    config, tokenizers, weights = read_model(path)
+    model = OmniTransformer(config, vocabulary_of(tokenizers))
+    take_weights(model, weights, str(path))
+    return model.to(device).eval(), tokenizers
+
+
+def read_model(path: Path | str) -> tuple[ModelConfig, Tokenizers, Weights]:
+    """Config, tokenizers and weights of the model of a checkpoint or of a folder of ``omni export``.
+
+    Raises:
+        ValueError: neither is there, or it is damaged or not of this project.
     """
     path = Path(path)
     if not path.exists():
         raise ValueError(f"{path}: no such checkpoint file, nor a folder of one or of `omni export`")
-    _check_device(device)
     network, tokenizers, weights = _reader(path)(path)
-    config = config_from_dict(ModelConfig, network, f"{path}: network")
-    model = OmniTransformer(config, vocabulary_of(tokenizers))
-    take_weights(model, weights, str(path))
-    return model.to(device).eval(), tokenizers
+    return config_from_dict(ModelConfig, network, f"{path}: network"), tokenizers, weights
 
 
 def _reader(path: Path) -> Callable[[Path], tuple[dict[str, Any], Tokenizers, Weights]]:

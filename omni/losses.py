@@ -124,12 +124,12 @@ def compute_losses(
         flow = _draws_within(flow, targets, part)
         targets, batch = targets.within(part), batch.part(part)
     x_BSD = hidden.x_BSD
-    text = model.text_head.loss(_rows(x_BSD, targets.text_BS), targets.text_ids)
+    text = model.text_head.loss(rows_where(x_BSD, targets.text_BS), targets.text_ids)
     sums = torch.stack(
         [
             text.objective,
             _image_loss(model, x_BSD, targets, flow),
-            model.audio_head.loss(_rows(x_BSD, targets.audio_BS), targets.codes)[0],
+            model.audio_head.loss(rows_where(x_BSD, targets.audio_BS), targets.codes)[0],
         ]
     )
     config = model.config
@@ -162,7 +162,7 @@ def _router_losses(
     return z, torch.stack(balance).sum()
 
 
-def _rows(x_BSD: Float[Tensor, "B S D"], mask_BS: Bool[Tensor, "B S"]) -> Float[Tensor, "n D"]:
+def rows_where(x_BSD: Float[Tensor, "B S D"], mask_BS: Bool[Tensor, "B S"]) -> Float[Tensor, "n D"]:
     """``x_BSD[mask_BS]``, whose backward takes 15 times as long on CPU."""
     return x_BSD.flatten(0, 1).index_select(0, mask_BS.flatten().nonzero().squeeze(1))
 
@@ -185,7 +185,7 @@ def _image_loss(
     model: OmniTransformer, x_BSD: Tensor, targets: Targets, flow: FlowDraws
 ) -> Float[Tensor, ""]:
     return model.image_head.loss(
-        _rows(x_BSD, targets.image_BS),
+        rows_where(x_BSD, targets.image_BS),
         targets.places,
         targets.patches.to(x_BSD.dtype),
         flow.noise_IP.to(x_BSD),

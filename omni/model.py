@@ -45,6 +45,9 @@ class Hidden:
 class OmniTransformer(nn.Module):
     """Embed, blocks, heads."""
 
+    added: tuple[str, ...] = ()
+    """Beginnings of the names of weights that a kind of its own has besides."""
+
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary

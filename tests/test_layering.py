@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 OMNI = ROOT / "omni"
 
 BASE = ("modality", "sequence", "media")
-FORMAT = (*BASE, "choice", "spans", "tokenizers", "layout")
+FORMAT = (*BASE, "choice", "preference", "spans", "tokenizers", "layout")
 NETWORK = ("modality", "sequence", "nn", "model")
 USE = (*FORMAT, "nn", "model", "losses", "optim", "snapshot", "export", "checkpoint")
 LEARNING = (*USE, "inference", "evaluation", "training")
@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "media": (),
     "sequence": ("modality", "media"),
     "choice": ("modality", "sequence"),
+    "preference": ("modality", "sequence"),
     # the data branch
     "tokenizers": BASE,
     "spans": ("modality",),

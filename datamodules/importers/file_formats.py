@@ -13,5 +13,5 @@ FILES = {
 """Formats whose files stand alone, and the suffixes of these files. All others are cut between rows."""
 ONE_EACH = {"text", "digits"}
 """Those of them whose files are one document, or few."""
-LINES = {"jsonl"}
+LINES = {"jsonl", "chat"}
 """Formats whose rows are lines of one file, whatever its name: a task begins to read at its first line."""

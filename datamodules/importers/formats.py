@@ -177,6 +177,23 @@ FORMATS = (
         ),
     ),
     Format(
+        "chat",
+        "chat.read_chat",
+        "SRC.jsonl",
+        "conversations, demonstrations, preferences and prompts as TRL and OpenAI write them",
+        "Each line has messages, prompt and completion, prompt, chosen and rejected, or prompt alone; contents are "
+        "strings or parts (text, image_url, input_audio) whose media are files beside SRC or data: URLs. The "
+        "assistant's turns are learned; a preference becomes two documents (docs/post-training.md).",
+    ),
+    Format(
+        "sharegpt",
+        "sharegpt.read_sharegpt",
+        "SRC.json",
+        "conversations and preferences in ShareGPT's JSON",
+        "A JSON list, or JSONL, of objects with conversations (from, value), and if need be system, tools, images, "
+        "audios, chosen and rejected. The assistant's turns are learned.",
+    ),
+    Format(
         "librispeech",
         "speech.read_librispeech",
         "FOLDER",

@@ -8,7 +8,6 @@ the place of a picture.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +22,7 @@ from omni.datamodules.importers.rows import (
     Span,
     documents_from,
     json_lines,
+    json_list,
     key_from,
     unicode_text,
 )
@@ -64,7 +64,7 @@ def read_llava(
         raise ValueError(f"{source}: no such file; expected a JSON list of conversations, or JSONL")
     folder = images if images is not None else source.parent
     lines = source.suffix == ".jsonl"
-    rows = iter(json_lines([source], progress) if lines else _json_rows(source, progress))
+    rows = iter(json_lines([source], progress) if lines else json_list(source, progress))
     seen: Counter[str] = Counter()
 
     def make(row: Row[dict[str, Any]], talk: dict[str, Any]) -> Document:
@@ -84,24 +84,6 @@ def read_llava(
 
 def _id(row: Row[dict[str, Any]], talk: dict[str, Any]) -> str:
     return key_from(str(talk.get("id", f"{int(row.place):08d}")))
-
-
-def _json_rows(source: Path, progress: Progress) -> list[Row[dict[str, Any]]]:
-    try:
-        talks = json.loads(source.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{source}: not JSON ({error})") from error
-    if not isinstance(talks, list):
-        raise ValueError(f"{source}: expected a JSON list of conversations, got {type(talks).__name__}")
-    progress.expect(len(talks))
-    return [
-        Row(
-            source,
-            str(number),
-            talk if isinstance(talk, dict) else DocumentError(f"expected an object, got {talk!r:.60}"),
-        )
-        for number, talk in enumerate(talks, start=1)
-    ]
 
 
 def _segments(talk: dict[str, Any], folder: Path) -> list[Segment]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -73,7 +74,7 @@ class Row(Generic[Content]):
 
 def documents_from(
     rows: Iterable[Row[Content]],
-    make: Callable[[Row[Content], Content], Document],
+    make: Callable[[Row[Content], Content], Document | tuple[Document, ...]],
     aside: Quarantine,
     progress: Progress,
 ) -> Iterator[Document]:
@@ -81,7 +82,8 @@ def documents_from(
 
     Args:
         rows: the source.
-        make: makes a document of a row and its content; a ``DocumentError`` or ``MediaError`` where it can't.
+        make: makes a document, or several that belong together, of a row and its content; a ``DocumentError`` or
+            ``MediaError`` where it can't.
         aside: takes the rows that can't be used; its limit is checked at the end.
         progress: is told the steps of each row.
 
@@ -97,15 +99,17 @@ def documents_from(
         try:
             if isinstance(row.content, DocumentError):
                 raise row.content
-            document = make(row, row.content)
-            if document.key in places:
-                raise DocumentError(f"key {document.key!r} is also that of {places[document.key]}")
+            made = make(row, row.content)
+            found = made if isinstance(made, tuple) else (made,)
+            for document in found:
+                if document.key in places:
+                    raise DocumentError(f"key {document.key!r} is also that of {places[document.key]}")
         except (DocumentError, MediaError) as error:
             aside.add(str(row.file), row.place, DocumentError(f"{row.where}: {error}"))
             continue
         count += len(aside.lines) - listed  # pictures that ``make`` left out of a page
-        places[document.key] = row.where
-        yield document
+        places |= dict.fromkeys((document.key for document in found), row.where)
+        yield from found
     aside.close(count)
 
 
@@ -163,6 +167,29 @@ def json_lines(
                     continue
                 left = None if left is None else left - 1
                 yield Row(path, str(number), _object(line), len(line))
+
+
+def json_list(source: Path, progress: Progress) -> list[Row[dict[str, Any]]]:
+    """The objects of a JSON list, a row each, placed by their numbers from 1.
+
+    Raises:
+        ValueError: no JSON, or no list.
+    """
+    try:
+        talks = json.loads(source.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{source}: not JSON ({error})") from error
+    if not isinstance(talks, list):
+        raise ValueError(f"{source}: expected a JSON list of conversations, got {type(talks).__name__}")
+    progress.expect(len(talks))
+    return [
+        Row(
+            source,
+            str(number),
+            talk if isinstance(talk, dict) else DocumentError(f"expected an object, got {talk!r:.60}"),
+        )
+        for number, talk in enumerate(talks, start=1)
+    ]
 
 
 def line_spans(file: Path, size: int) -> list[Span]:

@@ -24,8 +24,7 @@ from omni.callbacks.sources import SourceTelemetry
 from omni.callbacks.stragglers import Stragglers
 from omni.callbacks.throughput import Throughput
 from omni.callbacks.watchdog import HangWatchdog
-from omni.datamodules.omni_datamodule import OmniDataModule
-from omni.training.pretrain import Pretrain
+from omni.cli.stages import FLAG, StageName, stage_of
 
 UNKNOWN_KEY = re.compile(r"(?:unrecognized arguments: --|does not accept option ')([\w.]+)")
 """How jsonargparse names a key that it does not know, on the command line and in a file."""
@@ -68,7 +67,10 @@ class OmniCLI(LightningCLI):
     """Model, data and the callbacks of every run; what must agree is linked."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the callbacks and the links."""
+        """Add the stage, the callbacks and the links."""
+        parser.add_argument(
+            FLAG, type=StageName, default="pretrain", help="what is learned, and from what data"
+        )
         parser.add_lightning_class_args(Checkpoints, "checkpoint")
         parser.set_defaults(
             {
@@ -122,9 +124,10 @@ class OmniCLI(LightningCLI):
         }
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
+            stage = stage_of(arguments)
             return cls(
-                Pretrain,
-                OmniDataModule,
+                stage.module,
+                stage.data,
                 args=arguments,
                 seed_everything_default=0,
                 trainer_defaults=defaults,

@@ -21,6 +21,7 @@ SUBCOMMANDS = {
     "needle": "omni.cli.needle.command",
     "tokenizer": "omni.cli.tokenizer",
     "shards": "omni.cli.shards.command",
+    "posttrain-data": "omni.cli.posttrain_data",
     "plan": "omni.cli.plan",
 }
 """Module of each subcommand; it has ``add_parser``."""

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
 
-from omni.checkpoint import CHECKPOINT_KEY, describe, load_model, take_weights, vocabulary_of
+from omni.checkpoint import CHECKPOINT_KEY, describe, vocabulary_of
 from omni.losses import Losses, compute_losses, corrupt_inputs
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig
@@ -26,12 +26,18 @@ from omni.training.compiling import CompileConfig, compile_parts
 from omni.training.gradients import GradientNorms
 from omni.training.means import Means
 from omni.training.process_group import leave_at_exit
+from omni.training.start import start_from
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 class Pretrain(lightning.LightningModule):
     """Trains the unified transformer on text, image and audio targets together."""
+
+    network_kind: type[OmniTransformer] = OmniTransformer
+    """What is trained; stages that add a head have a kind of their own."""
+    balances = True
+    """Whether the routers' biases move with their load."""
 
     def __init__(
         self,
@@ -61,7 +67,7 @@ class Pretrain(lightning.LightningModule):
         self.optim_config, self.compile_config, self.seed = optim, compile, seed
         self.init_from = init_from
         with weightless() if draw_sharded else nullcontext():
-            self.model = OmniTransformer(network, vocabulary_of(self.tokenizers))
+            self.model = self.network_kind(network, vocabulary_of(self.tokenizers))
         if not draw_sharded:
             self.draw_weights()
         self.trained: Means | None = None
@@ -79,10 +85,7 @@ class Pretrain(lightning.LightningModule):
         """Give the model the weights that a run starts from."""
         self.model.initialise(self.seed)
         if self.init_from is not None:
-            model, tokenizers = load_model(self.init_from)
-            if tokenizers.files() != self.tokenizers.files():
-                raise ValueError(f"{self.init_from}: made with other tokenizers than data.tokenizers")
-            take_weights(self.model, model.state_dict(), self.init_from, "model.network")
+            start_from(self.model, self.init_from, self.tokenizers, self.model.added)
 
     def training_step(self, batch: OmniBatch, batch_idx: int) -> Tensor:
         """Loss of one batch; Lightning averages over batches and ranks, so their number is put back."""
@@ -159,7 +162,7 @@ class Pretrain(lightning.LightningModule):
         """Step, then move the routers' balance by the load of the whole step, unless that was skipped."""
         super().optimizer_step(*args, **kwargs)
         skipped, self._skipped = self._skipped, False
-        for router in self.model.routers():
+        for router in self.model.routers() if self.balances else ():
             if skipped:
                 router.load.zero_()
             else:

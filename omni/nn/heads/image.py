@@ -64,10 +64,21 @@ class ImageHead(nn.Module):
         time_I: Float[Tensor, "draws I"],
     ) -> Float[Tensor, ""]:
         """Squared velocity error, mean over values and draws, summed over patches."""
+        return self.errors(hidden_ID, place_I2, patches_IP, noise_IP, time_I).sum()
+
+    def errors(
+        self,
+        hidden_ID: Float[Tensor, "I D"],
+        place_I2: Int[Tensor, "I 2"],
+        patches_IP: Float[Tensor, "I P"],
+        noise_IP: Float[Tensor, "draws I P"],
+        time_I: Float[Tensor, "draws I"],
+    ) -> Float[Tensor, " I"]:
+        """Squared velocity error of each patch, mean over values and draws."""
         time = time_I.unsqueeze(-1)
         noisy = (1 - time) * noise_IP + time * patches_IP
         error = self(noisy, time_I, self.condition(hidden_ID, place_I2)) - (patches_IP - noise_IP)
-        return at_least_fp32(error).square().mean((0, 2)).sum()
+        return at_least_fp32(error).square().mean((0, 2))
 
     @torch.no_grad()
     def sample(
