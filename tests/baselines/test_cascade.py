@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ OPTIONS = SamplingOptions(max_text=6, image_steps=2, image_guidance=1.0, max_aud
 
 def stage(name: str, number: int) -> Omni:
     """A model that generates what the stage has to, and nothing else."""
-    heads = {
+    heads: dict[str, Any] = {
         "image": ImageHeadConfig(width=24, depth=1, generate=name.endswith("_image")),
         "audio": AudioHeadConfig(width=24, depth=1, generate=name.endswith("_audio")),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -102,7 +103,10 @@ def test_a_fixed_shape_is_refused(omni: Omni) -> None:
 
 
 def test_a_modality_without_a_head_is_refused_and_never_opened() -> None:
-    silent = {"image": ImageHeadConfig(generate=False), "audio": AudioHeadConfig(width=24, depth=1)}
+    silent: dict[str, Any] = {
+        "image": ImageHeadConfig(generate=False),
+        "audio": AudioHeadConfig(width=24, depth=1),
+    }
     omni = Omni(tiny_model(**silent), tiny_tokenizers())
     with pytest.raises(
         ValueError, match=r"model\.network\.image\.generate false, so it answers in text, audio"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from omni.callbacks.logits import head_squares
@@ -14,7 +16,10 @@ from tests.tiny_model import sequences_of, tiny_model
 
 
 def test_heads_that_are_off_have_no_weights_no_loss_and_no_counts() -> None:
-    silent = {"image": ImageHeadConfig(generate=False), "audio": AudioHeadConfig(generate=False)}
+    silent: dict[str, Any] = {
+        "image": ImageHeadConfig(generate=False),
+        "audio": AudioHeadConfig(generate=False),
+    }
     model, batch = tiny_model(**silent), collate([sequences_of(tiny_documents(8))])
     assert model.config.generated == (TEXT,)
     assert not any(name.startswith(("image_head", "audio_head")) for name in model.state_dict())
