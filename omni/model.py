@@ -5,7 +5,8 @@ What is unusual about it:
   projection and one output head each;
 * queries and keys are normalised; positions rotate on three axes; experts balance by a bias;
 * documents packed into a row never see each other, at no cost for masks;
-* images leave through a flow-matching head, audio through a depth head.
+* images leave through a flow-matching head, audio through a depth head;
+* for comparison, what is read can pass an encoder first (``config.encoders``), and heads can be left out.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from omni.nn.block import Block
 from omni.nn.config import ModelConfig, Vocabulary
 from omni.nn.document_attention import AttentionContext, PackedAttention
 from omni.nn.embed import Embed
+from omni.nn.encoders.encoders import Encoders
 from omni.nn.heads.audio import AudioHead
 from omni.nn.heads.image import ImageHead
+from omni.nn.heads.parallel_audio import ParallelAudioHead
+from omni.nn.heads.silent import SilentAudioHead, SilentImageHead
 from omni.nn.heads.text import TextHead
 from omni.nn.init import initialise
 from omni.nn.moe.experts import Experts
@@ -51,13 +55,14 @@ class OmniTransformer(nn.Module):
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
-        self.embed = Embed(config.width, vocabulary)
+        self.embed = Embed(config.width, vocabulary, gaps=config.audio.layout != "frame")
         self.rotary = Rotary(config.head_channels, config.rope)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = nn.RMSNorm(config.width)
         self.text_head = TextHead(config.width, vocabulary.text, config.text, self.embed.text)
-        self.image_head = ImageHead(config, vocabulary)
-        self.audio_head = AudioHead(config, vocabulary)
+        self.image_head = ImageHead(config, vocabulary) if config.image.generate else SilentImageHead()
+        self.audio_head = audio_head_of(config, vocabulary)
+        self.encoders = Encoders(config, vocabulary) if config.encoders.any else None
         self.shards: PositionShards | None = None
         """Where ranks share out the positions of each row (``omni.parallel``)."""
 
@@ -79,6 +84,8 @@ class OmniTransformer(nn.Module):
             grid_places(batch.coords)[is_image_BS],
             batch.codes,
         )
+        if self.encoders is not None:
+            x_BSD = self.encoders(x_BSD, batch)
         if context is None:
             context = PackedAttention(batch.lengths, x_BSD.device)
         rotation = self.rotary(batch.coords)
@@ -105,3 +112,10 @@ class OmniTransformer(nn.Module):
         experts = sum(p.numel() for m in self.modules() if isinstance(m, Experts) for p in m.parameters())
         share = self.config.moe.top_k / self.config.moe.experts
         return {"total": total, "active": round(total - experts * (1 - share))}
+
+
+def audio_head_of(config: ModelConfig, vocabulary: Vocabulary) -> AudioHead:
+    """The head that the config's audio layout asks for, or none."""
+    if not config.audio.generate:
+        return SilentAudioHead(vocabulary)
+    return (AudioHead if config.audio.layout == "frame" else ParallelAudioHead)(config, vocabulary)

@@ -91,6 +91,7 @@ class OmniCLI(LightningCLI):
         parser.add_lightning_class_args(Stragglers, "stragglers")
         parser.add_lightning_class_args(Preemption, "preemption")
         parser.link_arguments("data.tokenizers", "model.tokenizers")
+        parser.link_arguments("model.network.audio.layout", "data.audio_layout")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "data.plan.seed", compute_fn=int)
         parser.link_arguments(

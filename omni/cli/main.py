@@ -23,6 +23,7 @@ SUBCOMMANDS = {
     "shards": "omni.cli.shards.command",
     "posttrain-data": "omni.cli.posttrain_data",
     "plan": "omni.cli.plan",
+    "cascade": "omni.cli.cascade",
 }
 """Module of each subcommand; it has ``add_parser``."""
 PASSED_ON = {"fit"}

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 
 from omni.inference.batcher import Batcher, EngineConfig
-from omni.inference.causal import require_causal
+from omni.inference.causal import require_causal, require_head
 from omni.inference.request import Event, Finished, Reason, Request
 from omni.inference.row import Phase, Row
 from omni.inference.stream import Stream
@@ -100,7 +100,8 @@ class Engine:
             ValueError: a model that can't generate.
         """
         require_causal(model.config)
-        self.layout, self.config = Layout(tokenizers), config or EngineConfig()
+        self.layout = Layout(tokenizers, model.config.audio.layout)
+        self.config = config or EngineConfig()
         self._batcher = Batcher(model, self.layout, self.config)
         self._inbox: deque[Handle] = deque()
         self._running: dict[Row, Handle] = {}
@@ -115,6 +116,7 @@ class Engine:
         Raises:
             ValueError: a prompt that can't be encoded or is too long, or a setting that does not fit the model.
         """
+        require_head(self._batcher.model.config, request.want)
         row = Row.of(self.layout, request)
         limit, length = self.config.positions, len(row.builder.modality)
         if limit and length >= limit:

@@ -23,6 +23,20 @@ class Mix:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """Shares of the positions of each modality that are targets; the others are only read."""
+
+    text: float = 1.0
+    image: float = 1.0
+    audio: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, share in vars(self).items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"--learnt {name}={share:g}: a share must be in [0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workload:
     """Rows of a step, as one data-parallel rank sees them."""
 
@@ -36,9 +50,15 @@ class Workload:
     """Forward passes of a step; they fill a pipeline."""
     mix: Mix = field(default_factory=Mix)
     """What the positions hold."""
+    learnt: Learnt = field(default_factory=Learnt)
+    """Which of them are targets. Heads run for these, and encoders, where the config has any, for the others."""
+    picture: int = 64
+    """Patches of a picture, within which an encoder looks about."""
+    clip: int = 64
+    """Frames of a clip."""
 
     def __post_init__(self) -> None:
-        for name in ("length", "rows", "accumulate"):
+        for name in ("length", "rows", "accumulate", "picture", "clip"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.document <= self.length:

@@ -25,8 +25,8 @@ TINY = 1e-6
 """Added to the norm that gradients are divided by, as in ``torch.nn.utils.clip_grad_norm_``."""
 
 STACK, EMBED, TABLE = "stack", "embed", "text_table"
-"""Parts besides the heads: blocks and last norm, which all modalities share; input projections; a tied text table,
-which is both and gets gradients from every document that has text in it."""
+"""Parts besides the heads: blocks and last norm, which all modalities share; input projections and encoders; a tied
+text table, which is both and gets gradients from every document that has text in it."""
 
 
 def parts_of(model: OmniTransformer) -> dict[nn.Parameter, str]:
@@ -35,6 +35,8 @@ def parts_of(model: OmniTransformer) -> dict[nn.Parameter, str]:
     parts = {parameter: name for name, head in heads.items() for parameter in head.parameters()}
     for parameter in model.embed.parameters():
         parts[parameter] = TABLE if parameter in parts else EMBED
+    for parameter in model.encoders.parameters() if model.encoders is not None else ():
+        parts[parameter] = EMBED
     for parameter in model.parameters():
         parts.setdefault(parameter, STACK)
     return parts

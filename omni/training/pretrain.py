@@ -27,6 +27,7 @@ from omni.training.gradients import GradientNorms
 from omni.training.means import Means
 from omni.training.process_group import leave_at_exit
 from omni.training.start import start_from
+from omni.training.towers import require_learnt, take_towers
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -48,6 +49,7 @@ class Pretrain(lightning.LightningModule):
         init_from: str | None = None,
         compile: CompileConfig = CompileConfig(),  # noqa: B008 (frozen)
         draw_sharded: bool = False,
+        towers_from: str | None = None,
     ) -> None:
         """
         Args:
@@ -60,12 +62,15 @@ class Pretrain(lightning.LightningModule):
             compile: parts of the network that ``torch.compile`` makes faster.
             draw_sharded: take no memory for weights before ``omni.parallel.strategy.OmniStrategy`` has shared them
                 out, for models that no process could hold. The weights are the same either way.
+            towers_from: checkpoint whose encoders' towers to start from, for ``network.encoders``; projectors and
+                decoder begin anew.
         """
         super().__init__()
         optim.check_with(network)
         self.tokenizers = Tokenizers.load(tokenizers)
         self.optim_config, self.compile_config, self.seed = optim, compile, seed
-        self.init_from = init_from
+        require_learnt(network.encoders, init_from, towers_from)
+        self.init_from, self.towers_from = init_from, towers_from
         with weightless() if draw_sharded else nullcontext():
             self.model = self.network_kind(network, vocabulary_of(self.tokenizers))
         if not draw_sharded:
@@ -86,6 +91,8 @@ class Pretrain(lightning.LightningModule):
         self.model.initialise(self.seed)
         if self.init_from is not None:
             start_from(self.model, self.init_from, self.tokenizers, self.model.added)
+        if self.towers_from is not None:
+            take_towers(self.model, self.tokenizers, self.towers_from)
 
     def training_step(self, batch: OmniBatch, batch_idx: int) -> Tensor:
         """Loss of one batch; Lightning averages over batches and ranks, so their number is put back."""

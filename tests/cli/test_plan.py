@@ -87,6 +87,18 @@ def test_an_experiment_brings_rows_and_the_command_line_wins(capsys: pytest.Capt
     assert mixed["image_head"] > 0
 
 
+def test_encoders_read_what_is_not_learnt(capsys: pytest.CaptureFixture[str]) -> None:
+    config = str(ROOT / "configs" / "model" / "encoder.yaml")
+    mix = ("--mix", "text=0.5,image=0.5", "--picture", "16")
+    half, more = (planned(capsys, config, *mix, *given) for given in ((), ("--learnt", "image=0.25")))
+    assert half["workload"]["learnt"] == {"text": 1.0, "image": 0.5, "audio": 0.5}
+    assert more["flops_per_token"]["parts"]["image_tower"] == pytest.approx(
+        1.5 * half["flops_per_token"]["parts"]["image_tower"]
+    )
+    assert half["parameters"]["parts"]["image_tower"] > 300_000
+    assert half["flops_per_token"]["parts"]["audio_tower"] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
