@@ -65,6 +65,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="options and answers continue the text (a model without roles) instead of answering it",
     )
     parser.add_argument("--device", default="cpu", help="device of the model (default cpu)")
+    parser.add_argument(
+        "--examples",
+        type=Path,
+        metavar="FILE",
+        help="also write what each held-out example of --data adds to each figure, as CSV",
+    )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -76,6 +82,7 @@ def run(args: argparse.Namespace) -> None:
         ValueError: nothing to evaluate on, a bad checkpoint, no shards, a judges folder without judges, or a bad
             question.
     """
+    from omni.cli.eval_examples import write_examples
     from omni.cli.eval_figures import EvaluationFigures
     from omni.datamodules.importers.choices import read_choices
     from omni.inference.omni import Omni
@@ -96,9 +103,12 @@ def run(args: argparse.Namespace) -> None:
     _on_harnesses(args, omni, figures)
     figures.show()
     write_json(args.json, {"checkpoint": str(args.checkpoint), **figures.as_json()})
+    if args.examples is not None:
+        write_examples(args.examples, figures.examples)
 
 
 def _on_shards(args: argparse.Namespace, omni: Omni, figures: EvaluationFigures) -> None:
+    from omni.cli.eval_examples import mark_rows, tally_rows
     from omni.datamodules.shards.reader import ShardReader
     from omni.evaluation.comparison import Answer, answer_tallies
     from omni.evaluation.grading import Judges
@@ -113,10 +123,15 @@ def _on_shards(args: argparse.Namespace, omni: Omni, figures: EvaluationFigures)
     documents = _limited([reader[number] for number in range(len(reader))], args.limit)
     result = evaluate_checkpoint(omni, documents, judges, SamplingOptions(seed=args.seed))
     answers = [Answer(n, e.source, e.reference, e.answer) for n, e in enumerate(result.examples)]
-    figures.add_tallies(
-        [*loss_tallies(scorer_of(omni), dict(enumerate(documents))), *answer_tallies(answers)]
-    )
+    losses = loss_tallies(scorer_of(omni), dict(enumerate(documents)))
+    compared = answer_tallies(answers)
+    figures.add_tallies([*losses, *compared])
     figures.add_result(result)
+    figures.examples = [
+        *tally_rows(losses, [document.key for document in documents]),
+        *tally_rows(compared, [example.key for example in result.examples]),
+        *mark_rows(result.examples),
+    ]
     if not found:
         figures.notes.append(
             f"No judges in {folder}: figures on pictures and sound are left out (--judges FOLDER)."

@@ -49,8 +49,8 @@ class Flops:
 
 
 def flops_of(config: ModelConfig, vocabulary: Vocabulary, workload: Workload) -> Flops:
-    """FLOPs of one position of ``workload``; each position is taken to be a target of its own modality."""
-    width, moe, mix = config.width, config.moe, workload.mix
+    """FLOPs of one position of ``workload``; without ``targets`` there each is one of its own modality."""
+    width, moe, mix, learnt = config.width, config.moe, workload.mix, workload.learnt
     sparse = config.layers - moe.dense_layers
     kv_width = config.kv_heads * config.head_channels
     keys = (workload.attended + 1) / 2
@@ -63,12 +63,12 @@ def flops_of(config: ModelConfig, vocabulary: Vocabulary, workload: Workload) ->
         "experts": sparse * 6.0 * width * moe.expert_width * moe.top_k,
         "shared": sparse * 6.0 * width * moe.shared_width,
         "dense": moe.dense_layers * 6.0 * width * moe.expert_width * moe.top_k,
-        "text_head": 2.0 * width * vocabulary.text * mix.text,
-        "image_head": _image_head(config, vocabulary) * mix.image,
-        "audio_head": _audio_head(config, vocabulary) * mix.audio,
+        "text_head": 2.0 * width * vocabulary.text * learnt.text,
+        "image_head": _image_head(config, vocabulary) * learnt.image,
+        "audio_head": _audio_head(config, vocabulary) * learnt.audio,
     }
     noisy = 2.0 * config.image.draws * (vocabulary.patch_values + TIME_FEATURES) * config.image.width
-    return Flops(parts, patch + noisy * mix.image)
+    return Flops(parts, patch + noisy * learnt.image)
 
 
 def _modulated(width: int) -> float:

@@ -23,6 +23,20 @@ class Mix:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TargetShares:
+    """Of all positions, those that hold a training target of each modality: heads work for these alone."""
+
+    text: float = 0.0
+    image: float = 0.0
+    audio: float = 0.0
+
+    def __post_init__(self) -> None:
+        shares = (self.text, self.image, self.audio)
+        if min(shares) < 0:
+            raise ValueError(f"shares of targets must not be negative, got {shares}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workload:
     """Rows of a step, as one data-parallel rank sees them."""
 
@@ -36,6 +50,8 @@ class Workload:
     """Forward passes of a step; they fill a pipeline."""
     mix: Mix = field(default_factory=Mix)
     """What the positions hold."""
+    targets: TargetShares | None = None
+    """Which of them are targets; by default each is one of its own modality."""
 
     def __post_init__(self) -> None:
         for name in ("length", "rows", "accumulate"):
@@ -45,6 +61,11 @@ class Workload:
             raise ValueError(
                 f"--document must be in 1..--length = 1..{self.length}, or 0 for whole rows; got {self.document}"
             )
+
+    @property
+    def learnt(self) -> Mix | TargetShares:
+        """Shares of the positions that each head works for."""
+        return self.targets or self.mix
 
     @property
     def attended(self) -> int:
