@@ -78,7 +78,7 @@ class Losses:
     sums_M: Float[Tensor, " M"]
     """Nats of text, squared velocity error of patches, nats of frames; detached."""
     counts_M: Int[Tensor, " M"]
-    """Targets of each modality in this batch."""
+    """Targets of each modality in this batch; none of one that the model has no head for."""
     router_z: Float[Tensor, ""]
     """Sum over positions and layers of the squared log-sum-exp; detached."""
     router_balance: Float[Tensor, ""]
@@ -106,7 +106,8 @@ def compute_losses(
     z, balance = _router_losses(hidden, batch, config.moe)
     routed = max(1, len(hidden.routing)) * batch.step_positions
     total = total + (config.moe.z_loss * z + config.moe.balance_loss * balance) / routed
-    counts = torch.stack([mask.sum() for mask in (targets.text_BS, targets.image_BS, targets.audio_BS)])
+    masks = zip(MODALITIES, (targets.text_BS, targets.image_BS, targets.audio_BS), strict=True)
+    counts = torch.stack([mask.sum() * (modality in config.generated) for modality, mask in masks])
     said = torch.stack([text.nats, *sums[1:].detach()])
     return Losses(total, said, counts, z.detach(), balance.detach())
 

@@ -5,7 +5,8 @@ What is unusual about it:
   projection and one output head each;
 * queries and keys are normalised; positions rotate on three axes; experts balance by a bias;
 * documents packed into a row never see each other, at no cost for masks;
-* images leave through a flow-matching head, audio through a depth head.
+* images leave through a flow-matching head, audio through a depth head;
+* for comparison, what is read can pass an encoder first (``config.encoders``), and heads can be left out.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from omni.nn.block import Block
 from omni.nn.config import ModelConfig, Vocabulary
 from omni.nn.document_attention import AttentionContext, PackedAttention
 from omni.nn.embed import Embed
+from omni.nn.encoders.encoders import Encoders
 from omni.nn.heads.audio import AudioHead
 from omni.nn.heads.image import ImageHead
+from omni.nn.heads.silent import SilentAudioHead, SilentImageHead
 from omni.nn.heads.text import TextHead
 from omni.nn.init import initialise
 from omni.nn.moe.experts import Experts
@@ -52,8 +55,11 @@ class OmniTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = nn.RMSNorm(config.width)
         self.text_head = TextHead(config.width, vocabulary.text, config.text, self.embed.text)
-        self.image_head = ImageHead(config, vocabulary)
-        self.audio_head = AudioHead(config, vocabulary)
+        self.image_head = ImageHead(config, vocabulary) if config.image.generate else SilentImageHead()
+        self.audio_head = (
+            AudioHead(config, vocabulary) if config.audio.generate else SilentAudioHead(vocabulary)
+        )
+        self.encoders = Encoders(config, vocabulary) if config.encoders.any else None
 
     def forward(self, batch: OmniBatch, context: AttentionContext | None = None) -> Hidden:
         """Hidden states of the batch. ``context`` is packed attention by default; a cache in generation."""
@@ -67,6 +73,8 @@ class OmniTransformer(nn.Module):
             grid_places(batch.coords)[is_image_BS],
             batch.codes,
         )
+        if self.encoders is not None:
+            x_BSD = self.encoders(x_BSD, batch)
         if context is None:
             context = PackedAttention(batch.lengths, x_BSD.device)
         rotation = self.rotary(batch.coords)

@@ -16,6 +16,7 @@ from omni.model import OmniTransformer
 from omni.nn.config import MoEConfig, TextHeadConfig, Vocabulary
 from omni.nn.noise import document_of
 from omni.sequence import OmniBatch, Sequence
+from tests.nn.encoders.encoder_model import tiny_encoders
 from tests.nn.moe_layer import GROUPS
 from tests.tiny import tiny_documents
 from tests.tiny_model import gradients, sequences_of, shake, tiny_config, tiny_model
@@ -31,6 +32,7 @@ MIXES: dict[str, dict[str, Any]] = {
     "hybrid experts, sigmoid router, balance loss": {
         "moe": MoEConfig(**GROUPS["hybrid"], expert_width=16, score="sigmoid", balance_loss=0.1)
     },
+    "encoders": {"encoders": tiny_encoders()},
     "sigmoid router, untied head": {
         "moe": MoEConfig(experts=4, top_k=1, expert_width=16, score="sigmoid"),
         "text": TextHeadConfig(tied=False),

@@ -18,6 +18,7 @@ class Stage:
     """One model of a variant that is made of several: it is trained alone, with its share of the budget."""
 
     name: str
+    """Of the stage as ``omni cascade`` has it, such as ``audio_to_text``; it learns from the shards of that name."""
     share: float
     """Of the variant's budget; the shares of a variant sum to 1."""
     config: Path | None = None
@@ -38,9 +39,7 @@ class Variant:
     about: str = ""
     """A sentence for the report."""
     stages: tuple[Stage, ...] = ()
-    """Models that it is made of; none where it is one model."""
-    system: Mapping[str, Any] = field(default_factory=dict)
-    """With stages: what is written beside them in the file that ``omni eval`` is given as the checkpoint."""
+    """Models of a cascade (``omni cascade``); none where it is one model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +96,8 @@ class Data:
     """Folder of measured training shards."""
     heldout: Path | None = None
     """Folder of held-out shards."""
+    stages: Path | None = None
+    """Folder that ``omni cascade shards`` wrote, where a variant is a cascade."""
     judges: Path | None = None
     """Folder of judges (``omni demo`` saves them); figures on pictures and sound need them."""
     census: Mapping[str, Any] | None = None

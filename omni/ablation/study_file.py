@@ -116,7 +116,6 @@ def _variants(values: Mapping[str, Any], path: Path) -> tuple[Variant, ...]:
                     set={**variant.set, **keys},
                     about=variant.about,
                     stages=variant.stages,
-                    system=variant.system,
                 )
             )
     names = [variant.name for variant in found]
@@ -128,7 +127,7 @@ def _variants(values: Mapping[str, Any], path: Path) -> tuple[Variant, ...]:
 def _variant(name: str, entry: Any, path: Path) -> Variant:
     where = f"{path}: variants.{name}"
     values = mapping(entry, where)
-    check_known(values, ("config", "set", "about", "stages", "system"), where)
+    check_known(values, ("config", "set", "about", "stages"), where)
     stages = tuple(
         _stage(str(stage), one or {}, path, f"{where}.stages.{stage}")
         for stage, one in mapping(values.get("stages") or {}, f"{where}.stages").items()
@@ -142,7 +141,6 @@ def _variant(name: str, entry: Any, path: Path) -> Variant:
         set=mapping(values.get("set") or {}, f"{where}.set"),
         about=typed(values.get("about", ""), str, f"{where}.about"),
         stages=stages,
-        system=mapping(values.get("system") or {}, f"{where}.system"),
     )
 
 
@@ -226,7 +224,12 @@ def _data(values: Any, path: Path) -> Data:
             f"{where}: give either demo (the study makes the data) or all of {', '.join(folders)}; "
             f"got {', '.join(given) or 'nothing'}"
         )
-    paths = {name: Path(str(given[name])) for name in (*named, "judges", "folder") if given.get(name)}
+    with_demo = [name for name in ("judges", "stages") if demo is not None and given.get(name)]
+    without = [name for name in ("folder", "census") if demo is None and given.get(name)]
+    if with_demo or without:
+        rule = "the demo's stage makes its own" if with_demo else "it goes with data.demo"
+        raise ValueError(f"{where}.{(with_demo + without)[0]} must be left out: {rule}")
+    paths = {name: Path(str(given[name])) for name in (*named, "judges", "stages", "folder") if given.get(name)}
     census = given.get("census")
     return Data(demo=demo, census=None if census is None else mapping(census, f"{where}.census"), **paths)
 

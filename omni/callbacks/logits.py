@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from omni.losses import targets_of
+from omni.modality import AUDIO, IMAGE
 from omni.model import OmniTransformer
 from omni.sequence import OmniBatch
 
@@ -29,6 +30,7 @@ def head_squares(
     audio_nD, sounds, _ = _some(x_BSD, targets.audio_BS)
     places = targets.places[::spread] if images else targets.places.new_zeros(1, 2)
     noise = image_nD.new_zeros(len(image_nD), model.vocabulary.patch_values)
+    nothing = (x_BSD.new_zeros(1, 1), 0)  # of a head that isn't there
     heard: list[Tensor] = []
 
     def keep(logits_FQ: Tensor, codebook: int) -> Tensor:
@@ -36,11 +38,13 @@ def head_squares(
             heard.append(logits_FQ)
         return logits_FQ.argmax(-1)
 
-    model.audio_head.sample(audio_nD, keep)
+    if AUDIO in model.config.generated:
+        model.audio_head.sample(audio_nD, keep)
+    draws = IMAGE in model.config.generated
     outputs = (
         (model.text_head(text_nD), texts),
-        (model.image_head.sample(image_nD, places, noise, steps=1), images),
-        (heard[0], sounds),
+        (model.image_head.sample(image_nD, places, noise, steps=1), images) if draws else nothing,
+        (heard[0], sounds) if heard else nothing,
     )
     return torch.stack([_squares(output, count) for output, count in outputs])
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from omni.cli.json_file import add_json_option, write_json
 
 if TYPE_CHECKING:
+    from omni.baselines.systems import System
     from omni.choice import Choice
     from omni.cli.eval_figures import EvaluationFigures
     from omni.evaluation.choices import Chosen
@@ -82,6 +83,7 @@ def run(args: argparse.Namespace) -> None:
         ValueError: nothing to evaluate on, a bad checkpoint, no shards, a judges folder without judges, or a bad
             question.
     """
+    from omni.baselines.systems import open_system
     from omni.cli.eval_examples import write_examples
     from omni.cli.eval_figures import EvaluationFigures
     from omni.datamodules.importers.choices import read_choices
@@ -94,27 +96,33 @@ def run(args: argparse.Namespace) -> None:
             "nothing to evaluate on: give --data FOLDER, --choices FILE, --lm-eval TASKS or --lmms-eval TASKS"
         )
     exams = [choice for file in args.choices for choice in read_choices(file)[: args.limit]]
-    omni = Omni.from_checkpoint(args.checkpoint, args.device)
+    omni = open_system(args.checkpoint, args.device)
     figures = EvaluationFigures(args.seed)
+    harnesses = bool(args.lm_eval or args.lmms_eval)
+    if not isinstance(omni, Omni) and (exams or harnesses):
+        raise ValueError(f"{args.checkpoint}: a cascade has no likelihood of an option: give --data alone")
     if args.data is not None:
         _on_shards(args, omni, figures)
     if exams:
         figures.add_chosen(chosen_by(scorer_of(omni), exams, args.chat))
-    _on_harnesses(args, omni, figures)
+    if isinstance(omni, Omni) and harnesses:
+        _on_harnesses(args, omni, figures)
     figures.show()
     write_json(args.json, {"checkpoint": str(args.checkpoint), **figures.as_json()})
     if args.examples is not None:
         write_examples(args.examples, figures.examples)
 
 
-def _on_shards(args: argparse.Namespace, omni: Omni, figures: EvaluationFigures) -> None:
+def _on_shards(args: argparse.Namespace, omni: System, figures: EvaluationFigures) -> None:
     from omni.cli.eval_examples import mark_rows, tally_rows
     from omni.datamodules.shards.reader import ShardReader
     from omni.evaluation.comparison import Answer, answer_tallies
     from omni.evaluation.grading import Judges
     from omni.evaluation.judge_folder import load_judges
     from omni.evaluation.losses import loss_tallies
+    from omni.inference.omni import Omni
     from omni.inference.options import SamplingOptions
+    from omni.sequence import Text
 
     reader = ShardReader(args.data, omni.tokenizers.audio.fingerprint)
     folder = Path(args.judges) if args.judges else Path(args.data).resolve().parent.parent / "judges"
@@ -123,8 +131,11 @@ def _on_shards(args: argparse.Namespace, omni: Omni, figures: EvaluationFigures)
     documents = _limited([reader[number] for number in range(len(reader))], args.limit)
     result = evaluate_checkpoint(omni, documents, judges, SamplingOptions(seed=args.seed))
     answers = [Answer(n, e.source, e.reference, e.answer) for n, e in enumerate(result.examples)]
-    losses = loss_tallies(scorer_of(omni), dict(enumerate(documents)))
-    compared = answer_tallies(answers)
+    scored = dict(enumerate(documents))
+    if not isinstance(omni, Omni):
+        scored = {n: d for n, d in scored.items() if all(isinstance(s, Text) for s in d.segments)}
+        figures.notes.append("A cascade: losses are those of its language model on documents of text alone.")
+    losses, compared = loss_tallies(scorer_of(omni), scored), answer_tallies(answers)
     figures.add_tallies([*losses, *compared])
     figures.add_result(result)
     figures.examples = [
@@ -161,7 +172,7 @@ def _limited(documents: list[Document], limit: int | None) -> list[Document]:
     return kept
 
 
-def scorer_of(omni: Omni) -> DocumentScorer:
+def scorer_of(omni: System) -> DocumentScorer:
     """What scores documents by the model of ``omni``."""
     from omni.datamodules.collate import collate
     from omni.evaluation.scorer import DocumentScorer
@@ -185,7 +196,7 @@ BATCH = 64
 
 
 def evaluate_checkpoint(
-    omni: Omni, documents: Sequence[Document], judges: Judges, options: SamplingOptions
+    omni: System, documents: Sequence[Document], judges: Judges, options: SamplingOptions
 ) -> EvaluationResult:
     """``evaluate`` with the model as generator and scorer, under a progress bar per source."""
     from dataclasses import replace

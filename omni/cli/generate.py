@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
         ValueError: no prompt, a missing or bad media file, an unknown modality, a bad checkpoint, or a file for
             the answer that ends otherwise than its modality's; with ``--data``, as of ``run_bulk``.
     """
-    from omni.inference.omni import Omni
+    from omni.baselines.systems import open_system
 
     if args.data is not None and args.prompt is not None:
         raise ValueError("--data has the prompts: leave --text, --image and --audio out")
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
             f"--out {args.out}: for --want {want.name} expected a name that ends in .{want.answer_suffix}"
         )
     prompt = [_segment(kind, value) for kind, value in args.prompt or []]
-    answer = Omni.from_checkpoint(args.checkpoint, args.device, args.weights).generate(
+    answer = open_system(args.checkpoint, args.device, args.weights).generate(
         prompt, want.name if want is not None else None, options, chat=args.chat
     )
     write_json(args.json, {"answer": _emit(answer, args.out)})

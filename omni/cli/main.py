@@ -22,6 +22,7 @@ SUBCOMMANDS = {
     "tokenizer": "omni.cli.tokenizer",
     "shards": "omni.cli.shards.command",
     "plan": "omni.cli.plan",
+    "cascade": "omni.cli.cascade",
     "ablate": "omni.cli.ablate.command",
 }
 """Module of each subcommand; it has ``add_parser``."""

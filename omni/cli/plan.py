@@ -43,6 +43,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--mix", help="shares of positions, such as text=0.5,image=0.3,audio=0.2 (default text)"
     )
     parser.add_argument(
+        "--learnt",
+        help="shares of each modality's positions that are targets, such as text=0.2,image=0.5 (default 1; for a "
+        "config with encoders, which read the others, 0.5 of image and audio)",
+    )
+    parser.add_argument("--picture", type=int, help="patches of a picture, for encoders (default 64)")
+    parser.add_argument("--clip", type=int, help="frames of a clip, for encoders (default 64)")
+    parser.add_argument(
         "--vocabulary", help="sizes such as text=65536,patch_values=768,codebooks=8 (default: by width)"
     )
     parser.add_argument("--tokenizers", type=Path, help="folder of tokenizers to take the sizes from")
@@ -125,15 +132,19 @@ def _checkpointing(config: ModelConfig) -> Checkpointing:
 
 def _workload(args: argparse.Namespace, source: Source) -> Workload:
     """The experiment's rows, unless the command line says otherwise."""
-    from omni.planning.workload import Mix, Workload
+    from omni.planning.workload import Learnt, Mix, Workload
 
-    given = {name: getattr(args, name) for name in ("length", "document", "rows", "accumulate")}
+    names = ("length", "document", "rows", "accumulate", "picture", "clip")
+    given = {name: getattr(args, name) for name in names}
     sizes = source.workload | {name: value for name, value in given.items() if value is not None}
     mix = Mix()
     if args.mix is not None:
         shares = named_numbers("--mix", args.mix, ("text", "image", "audio"), float)
         mix = Mix(**({"text": 0.0} | shares))
-    return Workload(**sizes, mix=mix)
+    learnt = {"image": 0.5, "audio": 0.5} if source.config.encoders.any else {}
+    if args.learnt is not None:
+        learnt |= named_numbers("--learnt", args.learnt, ("text", "image", "audio"), float)
+    return Workload(**sizes, mix=mix, learnt=Learnt(**learnt))
 
 
 def _vocabulary(args: argparse.Namespace, config: ModelConfig) -> Vocabulary:

@@ -52,13 +52,19 @@ class Batcher:
     """Rows that grow together."""
 
     def __init__(self, model: OmniTransformer, layout: Layout, config: EngineConfig) -> None:
+        if config.fixed and model.encoders is not None:
+            raise ValueError(
+                "steps of a fixed shape have no room for a picture or clip that an encoder must read in one piece: "
+                "set fixed to false for a model with encoders"
+            )
         if model.training:  # going through all modules takes milliseconds
             model.eval()
         self.model, self.config = model, config
         self.device = next(model.parameters()).device
         self.cache = SlotCache(model.config.layers, config.slots)
         self.reader = Reader(model)
-        self.drawer = Drawer(model, Grammar(layout), config.slots if config.fixed else 0)
+        grammar = Grammar(layout, model.config.generated)
+        self.drawer = Drawer(model, grammar, config.slots if config.fixed else 0)
         self.lanes: dict[Row, list[Lane]] = {}
         """Of each row: its own lane, and its twin's."""
         self.by_slot: dict[int, Lane] = {}
@@ -126,8 +132,8 @@ class Batcher:
         for lane in self.filling:
             if room == 0 or (self.config.fixed and pieces):
                 break
-            pieces.append((lane, lane.piece(room)))
-            room -= pieces[-1][1].new
+            pieces.append((lane, lane.piece(room, whole=self.model.encoders is not None)))
+            room = max(0, room - pieces[-1][1].new)
         return pieces
 
     def _forward(self, decoding: int, pieces: list[tuple[Lane, Piece]]) -> None:

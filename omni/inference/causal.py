@@ -1,7 +1,8 @@
-"""Which models can generate: those in which no position depends on a later one."""
+"""Which models can generate, and what: no position may depend on a later one, and there must be a head for it."""
 
 from __future__ import annotations
 
+from omni.modality import ModalityName
 from omni.nn.config import KEY, ModelConfig
 
 
@@ -20,4 +21,16 @@ def require_causal(config: ModelConfig, where: str = "") -> None:
             f"{f'{where}: ' if where else ''}a model with {KEY}.moe.choice experts can't generate or be "
             f"evaluated: its experts compare all positions of a batch, later ones too; train with "
             f"{KEY}.moe.choice positions"
+        )
+
+
+def require_head(config: ModelConfig, want: ModalityName | None) -> None:
+    """
+    Raises:
+        ValueError: an answer is wanted in a modality that the model only reads.
+    """
+    names = [modality.name for modality in config.generated]
+    if want is not None and want in ("image", "audio") and want not in names:
+        raise ValueError(
+            f"want {want}: this model was built with {KEY}.{want}.generate false, so it answers in {', '.join(names)}"
         )

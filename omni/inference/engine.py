@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 
 from omni.inference.batcher import Batcher, EngineConfig
-from omni.inference.causal import require_causal
+from omni.inference.causal import require_causal, require_head
 from omni.inference.request import Event, Finished, Reason, Request
 from omni.inference.row import Phase, Row
 from omni.inference.stream import Stream
@@ -115,6 +115,7 @@ class Engine:
         Raises:
             ValueError: a prompt that can't be encoded or is too long, or a setting that does not fit the model.
         """
+        require_head(self._batcher.model.config, request.want)
         row = Row.of(self.layout, request)
         limit, length = self.config.positions, len(row.builder.modality)
         if limit and length >= limit:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from omni.inference.row import Phase, Row
 from omni.layout import Layout
+from omni.modality import MODALITIES, Modality
 
 Key = tuple[Phase, int, bool, bool]
 
@@ -15,8 +16,10 @@ Key = tuple[Phase, int, bool, bool]
 class Grammar:
     """Masks over the vocabulary, each made once."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, generated: tuple[Modality, ...] = MODALITIES) -> None:
+        """``generated`` are the modalities that the model has a head for."""
         self.layout = layout
+        self.openings = sorted(layout.opening[m.id] for m in generated if m.opening)
         self._masks: dict[Key, Tensor] = {}
 
     def masks(self, rows: list[Row]) -> Float[Tensor, "B V"]:
@@ -59,5 +62,5 @@ class Grammar:
         allowed[sorted(text.control_ids)] = False
         allowed[text.end] = ends
         if opens:
-            allowed[sorted(self.layout.opening.values())] = True
+            allowed[self.openings] = True
         return allowed

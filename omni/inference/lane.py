@@ -11,7 +11,7 @@ from torch import Tensor
 
 from omni.inference.cache import Piece
 from omni.layout import SequenceBuilder
-from omni.modality import AUDIO, IMAGE
+from omni.modality import AUDIO, IMAGE, TEXT
 from omni.nn.config import Vocabulary
 from omni.sequence import PADDING, OmniBatch
 
@@ -35,9 +35,29 @@ class Lane:
         """Positions that were laid down and not read."""
         return len(self.builder.modality) - self.read
 
-    def piece(self, most: int) -> Piece:
-        """The next positions to be read, at most so many."""
-        return Piece(self.slot, self.read, min(self.unread, most))
+    def piece(self, most: int, whole: bool = False) -> Piece:
+        """The next positions to be read, at most so many.
+
+        With ``whole`` no picture or clip is cut, as encoders need it: a piece ends before one that doesn't fit any
+        more, and holds one that is longer by itself.
+        """
+        count = min(self.unread, most)
+        if whole and count < self.unread:
+            count = self._uncut(count)
+        return Piece(self.slot, self.read, count)
+
+    def _uncut(self, count: int) -> int:
+        """Positions up to the last segment that ends within ``count``; up to the first one's end if none does."""
+        modality = self.builder.modality
+        end = self.read + count
+        before = end
+        while before > self.read and modality[before - 1] == modality[end] != TEXT.id:
+            before -= 1
+        if before > self.read:
+            return before - self.read
+        while end < len(modality) and modality[end] == modality[self.read]:
+            end += 1
+        return end - self.read
 
 
 def batch_of(
@@ -51,7 +71,7 @@ def batch_of(
         device: of the model.
         length: positions of the row; those behind the parts are padding.
     """
-    modality, text_ids, coords = [], [], []
+    modality, text_ids, coords, loss = [], [], [], []
     patches: list[np.ndarray] = []
     codes: list[np.ndarray] = []
     for lane, count in parts:
@@ -60,6 +80,7 @@ def batch_of(
         modality += ids
         text_ids += builder.text_ids[start:stop]
         coords += builder.coords[start:stop]
+        loss += builder.loss[start:stop]
         if images := ids.count(IMAGE.id):
             patches += builder.patches[lane.patches : lane.patches + images]
         if frames := ids.count(AUDIO.id):
@@ -71,7 +92,7 @@ def batch_of(
         modality=torch.tensor(modality + [PADDING] * padding, dtype=torch.uint8).view(shape),
         text_ids=torch.tensor(text_ids + [0] * padding).view(shape),
         coords=torch.tensor(coords + [(0, 0, 0)] * padding).view(*shape, 3),
-        loss=torch.zeros(shape, dtype=torch.bool),
+        loss=torch.tensor(loss + [False] * padding).view(shape),
         patches=torch.from_numpy(np.array(patches, dtype=np.float32).reshape(-1, vocabulary.patch_values)),
         codes=torch.from_numpy(np.array(codes, dtype=np.int64).reshape(-1, vocabulary.codebooks)),
         lengths=(length,),

@@ -71,6 +71,8 @@ class Reader:
         mixed_BSD: Tensor = embed(
             batch.text_ids, is_text_BS, is_image_BS, batch.of(AUDIO), batch.patches, places_I2, batch.codes
         )
+        if self.model.encoders is not None:
+            mixed_BSD = self.model.encoders(mixed_BSD, batch)
         return mixed_BSD
 
     def _turn(self, coords_N3: Tensor, last: int, dtype: torch.dtype) -> Turn:

@@ -78,7 +78,9 @@ class Row:
             builder.text(self.layout.text.begin, loss=False)
             self.layout.open_turn(builder, role, None)
             return builder
-        builder = self.layout.encode_open(Document(tuple(prompt), key="prompt"))
+        # an encoder reads what the user gives; what the assistant said before enters as when it was generated
+        asked = tuple(replace(s, loss=s.role not in ("user", "system")) for s in prompt)
+        builder = self.layout.encode_open(Document(asked, key="prompt"))
         self.layout.open_turn(builder, role, prompt[-1])
         return builder
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from omni.modality import AUDIO, IMAGE, TEXT, Modality
 from omni.nn.checks import at_least, require
 from omni.nn.context_config import RecomputeConfig, RopeConfig
+from omni.nn.encoders.config import EncodersConfig
 from omni.nn.moe.groups import Group, GroupSizes, RoutingMode, check_groups, groups_of
 
 KEY = "model.network"
@@ -91,6 +93,8 @@ class ImageHeadConfig:
     """Patches that the model reads get Gaussian noise of up to this standard deviation while training."""
     loss_weight: float = 1.0
     """Weight of the image loss, which is per patch."""
+    generate: bool = True
+    """Whether there is such a head; a model without one reads pictures and draws none."""
 
     def __post_init__(self) -> None:
         _at_least(self, "image.", width=1, depth=0, draws=1, input_noise=0, loss_weight=0)
@@ -109,6 +113,8 @@ class AudioHeadConfig:
     by random codes while training, against exposure bias."""
     loss_weight: float = 0.5
     """Weight of the audio loss, which is per frame (nats of all its codes)."""
+    generate: bool = True
+    """Whether there is such a head; a model without one reads clips and says nothing."""
 
     def __post_init__(self) -> None:
         _at_least(self, "audio.", width=1, depth=0, input_corruption=0, loss_weight=0)
@@ -154,7 +160,7 @@ class InitConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The unified transformer, apart from what its tokenizers fix (vocabulary, patch values, codebooks)."""
+    """The transformer, apart from what its tokenizers fix (vocabulary, patch values, codebooks)."""
 
     width: int = 512
     """D: width of the residual stream."""
@@ -174,6 +180,8 @@ class ModelConfig:
     """Image head."""
     audio: AudioHeadConfig = field(default_factory=AudioHeadConfig)
     """Audio head."""
+    encoders: EncodersConfig = field(default_factory=EncodersConfig)
+    """Encoders of what is read, in front of the decoder (late fusion, for comparison); none by default."""
     init: InitConfig = field(default_factory=InitConfig)
     """Weights at the start."""
     recompute: RecomputeConfig = field(default_factory=RecomputeConfig)
@@ -203,6 +211,15 @@ class ModelConfig:
             f"text.tied must be false with {KEY}.init.method mup, got true: a table that reads and one that "
             f"predicts need different learning rates",
         )
+        _require(
+            self.init.method != "mup" or not self.encoders.any,
+            f"init.method must be standard with {KEY}.encoders, whose widths mup says nothing about, got mup",
+        )
+
+    @property
+    def generated(self) -> tuple[Modality, ...]:
+        """Modalities that the model has a head for."""
+        return (TEXT, *((IMAGE,) if self.image.generate else ()), *((AUDIO,) if self.audio.generate else ()))
 
     @property
     def head_channels(self) -> int:

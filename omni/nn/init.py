@@ -18,7 +18,7 @@ from omni.nn.roles import Role, roles_of
 
 WRITERS = (".attention.out.weight", ".w2.weight", ".w2")
 """How the names of the matrices end that write to the stream."""
-ZEROS = (".modulation.weight", ".velocity.weight", ".bias")
+ZEROS = (".modulation.weight", ".velocity.weight", "bias")
 """How the names of what starts at zero end: the heads' blocks begin as the identity (DiT's adaLN-zero)."""
 LAST = "audio_head.logits"
 """Drawn behind all others, so that a seed's weights stay what they were."""
@@ -29,12 +29,14 @@ def initialise(model: nn.Module, config: ModelConfig, seed: int) -> None:
     """Draw all weights of an ``OmniTransformer``: a function of config and seed. Norms begin with gains of 1."""
     generator = torch.Generator(device="cpu").manual_seed(seed)
     roles = roles_of(model)
+    convolutions = {id(module.weight) for module in model.modules() if isinstance(module, nn.Conv1d)}
     for name, weight in sorted(model.named_parameters(), key=lambda named: named[0] == LAST):
         if roles[name] == "vector":
             weight.fill_(1.0)
         else:
             drawn = torch.randn(weight.shape, generator=generator)
-            weight.copy_(drawn * _deviation(name, roles[name], weight.shape[-1], config))
+            fan_in = weight[0].numel() if id(weight) in convolutions else weight.shape[-1]
+            weight.copy_(drawn * _deviation(name, roles[name], fan_in, config))
         if name.endswith(ZEROS):
             weight.zero_()
 

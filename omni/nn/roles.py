@@ -15,7 +15,12 @@ Role = Literal["vector", "table", "input", "hidden", "output"]
 """``vector``: norms and biases. ``table``: embeddings. ``input``: a matrix from a fixed number of values to a
 width. ``hidden``: from a width to a width. ``output``: from a width to a fixed number of values."""
 
-INPUTS = ("embed.patch.weight", "image_head.time.weight", "image_head.noisy.weight")
+INPUTS = (
+    "embed.patch.weight",
+    "image_head.time.weight",
+    "image_head.noisy.weight",
+    "encoders.image.tower.patch.weight",
+)
 OUTPUTS = ("text_head.linear.weight", "image_head.velocity.weight", "audio_head.logits")
 BLOCKS = "blocks."
 """Names of the layers' parameters begin so; all others are those of embeddings and heads."""

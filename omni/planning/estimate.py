@@ -13,7 +13,7 @@ from omni.planning.flops import SCORES, Checkpointing, Flops, flops_of
 from omni.planning.hardware import Efficiency, Gpu
 from omni.planning.memory import Memory, Precision, Sharding, kept_by_block, memory_of
 from omni.planning.meshes import Mesh, misfit, possible_meshes
-from omni.planning.parameters import Parameters, count_parameters
+from omni.planning.parameters import OUTSIDE, Parameters, count_parameters
 from omni.planning.scaling import Forecast, forecast
 from omni.planning.workload import Workload
 
@@ -153,8 +153,8 @@ def _compute(task: Task, load: float) -> dict[str, float]:
     kinds = {"matmul": efficiency.matmul, "experts": efficiency.grouped, SCORES: efficiency.attention}
     work = dict.fromkeys(kinds, 0.0)
     for part, value in flops.parts.items():
-        head = part.endswith("_head") or part == "embed"
-        work[part if part in kinds else "matmul"] += 3 * value * (1.0 if head else again)
+        work[part if part in kinds else "matmul"] += 3 * value * (1.0 if part in OUTSIDE else again)
+    work["matmul"] -= 2 * flops.encoding.frozen
     work["experts"] *= load
     work[SCORES] += 0.5 * flops.parts[SCORES]
     dense = config.moe.dense_layers

@@ -13,7 +13,23 @@ from omni.nn.config import ModelConfig, Vocabulary
 
 EXPERTS = "experts"
 HEADS = ("text_head", "image_head", "audio_head")
-PARTS = ("embed", "attention", "router", EXPERTS, "shared", "dense", "norms", *HEADS)
+TOWERS = {"image": "image_tower", "audio": "audio_tower"}
+"""Part of each encoder, without its projector."""
+PROJECTORS = "projectors"
+OUTSIDE = ("embed", *TOWERS.values(), PROJECTORS, *HEADS)
+"""Parts before and behind the blocks."""
+PARTS = (
+    "embed",
+    *TOWERS.values(),
+    PROJECTORS,
+    "attention",
+    "router",
+    EXPERTS,
+    "shared",
+    "dense",
+    "norms",
+    *HEADS,
+)
 """Parts of the model, in the order of the forward pass."""
 
 
@@ -74,6 +90,8 @@ def _part(name: str) -> str:
     steps = name.split(".")
     if steps[0] in ("embed", *HEADS):
         return steps[0]
+    if steps[0] == "encoders":
+        return TOWERS[steps[1]] if steps[2] == "tower" else PROJECTORS
     if any(step.endswith("norm") for step in steps):
         return "norms"
     return next(step for step in steps if step in PARTS)

@@ -23,17 +23,17 @@ class Mix:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetShares:
-    """Of all positions, those that hold a training target of each modality: heads work for these alone."""
+class Learnt:
+    """Shares of the positions of each modality that are targets; the others are only read."""
 
-    text: float = 0.0
-    image: float = 0.0
-    audio: float = 0.0
+    text: float = 1.0
+    image: float = 1.0
+    audio: float = 1.0
 
     def __post_init__(self) -> None:
-        shares = (self.text, self.image, self.audio)
-        if min(shares) < 0:
-            raise ValueError(f"shares of targets must not be negative, got {shares}")
+        for name, share in vars(self).items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"--learnt {name}={share:g}: a share must be in [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,22 +50,21 @@ class Workload:
     """Forward passes of a step; they fill a pipeline."""
     mix: Mix = field(default_factory=Mix)
     """What the positions hold."""
-    targets: TargetShares | None = None
-    """Which of them are targets; by default each is one of its own modality."""
+    learnt: Learnt = field(default_factory=Learnt)
+    """Which of them are targets. Heads run for these, and encoders, where the config has any, for the others."""
+    picture: int = 64
+    """Patches of a picture, within which an encoder looks about."""
+    clip: int = 64
+    """Frames of a clip."""
 
     def __post_init__(self) -> None:
-        for name in ("length", "rows", "accumulate"):
+        for name in ("length", "rows", "accumulate", "picture", "clip"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.document <= self.length:
             raise ValueError(
                 f"--document must be in 1..--length = 1..{self.length}, or 0 for whole rows; got {self.document}"
             )
-
-    @property
-    def learnt(self) -> Mix | TargetShares:
-        """Shares of the positions that each head works for."""
-        return self.targets or self.mix
 
     @property
     def attended(self) -> int:

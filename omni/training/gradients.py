@@ -13,8 +13,8 @@ from omni.modality import MODALITIES
 from omni.model import OmniTransformer
 
 STACK, EMBED, TABLE = "stack", "embed", "text_table"
-"""Parts besides the heads: blocks and last norm, which all modalities share; input projections; a tied text table,
-which is both and gets gradients from every document that has text in it."""
+"""Parts besides the heads: blocks and last norm, which all modalities share; input projections and encoders; a tied
+text table, which is both and gets gradients from every document that has text in it."""
 
 
 def parts_of(model: OmniTransformer) -> dict[nn.Parameter, str]:
@@ -23,6 +23,8 @@ def parts_of(model: OmniTransformer) -> dict[nn.Parameter, str]:
     parts = {parameter: name for name, head in heads.items() for parameter in head.parameters()}
     for parameter in model.embed.parameters():
         parts[parameter] = TABLE if parameter in parts else EMBED
+    for parameter in model.encoders.parameters() if model.encoders is not None else ():
+        parts[parameter] = EMBED
     for parameter in model.parameters():
         parts.setdefault(parameter, STACK)
     return parts

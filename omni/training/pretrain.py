@@ -23,6 +23,7 @@ from omni.tokenizers.bundle import Tokenizers
 from omni.training.compiling import CompileConfig, compile_parts
 from omni.training.gradients import GradientNorms
 from omni.training.process_group import leave_at_exit
+from omni.training.towers import require_learnt, take_towers
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -38,6 +39,7 @@ class Pretrain(lightning.LightningModule):
         seed: int = 0,
         init_from: str | None = None,
         compile: CompileConfig = CompileConfig(),  # noqa: B008 (frozen)
+        towers_from: str | None = None,
     ) -> None:
         """
         Args:
@@ -48,6 +50,8 @@ class Pretrain(lightning.LightningModule):
             init_from: checkpoint whose weights to start from (fine-tuning); its step, optimizer and place in the
                 data are not taken. ``--ckpt_path`` resumes a run instead.
             compile: parts of the network that ``torch.compile`` makes faster.
+            towers_from: checkpoint whose encoders' towers to start from, for ``network.encoders``; projectors and
+                decoder begin anew.
         """
         super().__init__()
         optim.check_with(network)
@@ -57,6 +61,9 @@ class Pretrain(lightning.LightningModule):
         self.model.initialise(seed)
         if init_from is not None:
             self._take_weights(init_from)
+        if towers_from is not None:
+            take_towers(self.model, self.tokenizers, towers_from)
+        require_learnt(network.encoders, init_from, towers_from)
         self.losses: Losses | None = None
         """Of the latest training batch, for callbacks; detached."""
         self.gradients_asked = False

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt32
 
 from omni.ablation.census import Census
 from omni.checkpoint import config_from_dict
@@ -14,8 +15,8 @@ from omni.datamodules.omni_datamodule import OmniDataModule
 from omni.datamodules.shards.reader import ShardReader
 from omni.datamodules.stream.measure import measure
 from omni.datamodules.stream.plan_config import PlanConfig
-from omni.modality import MODALITIES
-from omni.spans import count_spans
+from omni.modality import AUDIO, IMAGE, MODALITIES, Modality
+from omni.spans import count_spans, span_lengths
 
 _counted: dict[str, Census] = {}
 
@@ -27,7 +28,7 @@ def count_data(data: Mapping[str, Any]) -> Census:
         ValueError, DocumentError: as the data module, for settings or shards that can't be used.
     """
     known = json.dumps(
-        {key: data.get(key) for key in ("tokenizers", "train", "plan", "measure")}, default=str
+        {key: data.get(key) for key in ("tokenizers", "train", "plan", "measure", "layout")}, default=str
     )
     if known not in _counted:
         _counted[known] = _count(data)
@@ -36,33 +37,33 @@ def count_data(data: Mapping[str, Any]) -> Census:
 
 def _count(data: Mapping[str, Any]) -> Census:
     plan = config_from_dict(PlanConfig, data.get("plan") or {}, "data.plan")
-    module = OmniDataModule(
-        str(data["tokenizers"]), data["train"], None, plan, measure=bool(data.get("measure"))
-    )
+    module = OmniDataModule(str(data["tokenizers"]), data["train"], None, plan, measure=bool(data.get("measure")))
     module.setup("fit")
-    positions, targets, lengths = [], [], []
-    for folder in module.folders.values():
-        of_folder = _of_folder(folder.store.reader, module)
-        fits = of_folder[0].sum(1) <= plan.row_length
-        positions.append(of_folder[0][fits])
-        targets.append(of_folder[1][fits])
-        lengths.append(of_folder[0][fits].sum(1))
-    positions_DM, targets_DM = np.concatenate(positions), np.concatenate(targets)
-    length_D = np.concatenate(lengths).astype(np.int64)
+    spans = [one for folder in module.folders.values() for one in _spans(folder.store.reader, module)]
+    kept = [one for one in spans if 0 < span_lengths(one).sum() <= plan.row_length]
+    positions_DM, targets_DM = (np.stack(part) for part in zip(*map(count_spans, kept), strict=True))
+    length_D = positions_DM.sum(1).astype(np.int64)
+    together = np.concatenate(kept)
     return Census(
-        documents=len(length_D),
+        documents=len(kept),
         positions={m.name: int(positions_DM[:, m.id].sum()) for m in MODALITIES},
         targets={m.name: int(targets_DM[:, m.id].sum()) for m in MODALITIES},
         squares=int(np.square(length_D).sum()),
+        picture=_clip_length(together, IMAGE),
+        clip=_clip_length(together, AUDIO),
         fill=round(float(module.train_dataloader().plan.fill()), 4),
     )
 
 
-def _of_folder(reader: ShardReader, module: OmniDataModule) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and targets by document and modality, from the indexes or measured now."""
+def _spans(reader: ShardReader, module: OmniDataModule) -> list[UInt32[np.ndarray, " _"]]:
+    """Spans of every document, from the indexes or measured now."""
     layout = module.layout
-    if all(index.layout == layout.fingerprint for index in reader.indexes):
-        parts = [index.read_lengths(0, len(index)) for index in reader.indexes]
-        return np.concatenate([p for p, _ in parts]), np.concatenate([t for _, t in parts])
-    found = [count_spans(spans) for spans in measure(reader, layout, 0, lambda number, error: None)]
-    return np.stack([p for p, _ in found]), np.stack([t for _, t in found])
+    if any(index.layout != layout.fingerprint for index in reader.indexes):
+        return measure(reader, layout, 0, lambda number, error: None)
+    return [index.spans(row) for index in reader.indexes for row in range(len(index))]
+
+
+def _clip_length(spans: UInt32[np.ndarray, " spans"], modality: Modality) -> int:
+    """Mean over the positions of clips (markers included) of the length of their own."""
+    lengths = span_lengths(spans[spans & 3 == modality.id])
+    return max(1, round(float(np.square(lengths).sum() / lengths.sum()))) if len(lengths) else 1

@@ -25,6 +25,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="print parameters, FLOPs, tokens and time of each run, train nothing",
     )
     parser.add_argument(
+        "--data", action="store_true", help="make the data only, and print what they hold (data.census)"
+    )
+    parser.add_argument(
         "--resume",
         action="store_true",
         help="go on in OUT: runs that ended are kept, failed ones are tried again",

@@ -51,19 +51,19 @@ class PartConfigs:
         full = checked(path, str(self.study.source))
         plan = config_from_dict(PlanConfig, full["data"]["plan"], "data.plan")
         census = (
-            count_data(full["data"])
-            if self.places.ready
-            else stated_census(self.study.data, str(self.study.source))
+            count_data(full["data"]) if self.places.ready_for(part.name)
+            else stated_census(self.study.data, part.name, str(self.study.source))
         )
         return Sized(read_source(path).config, self._vocabulary, census, plan.row_length, plan.global_rows)
 
 
 def with_data(part: Part, places: Places) -> dict[str, Any]:
-    """The part's config on the study's data."""
+    """The part's config on the study's data; a stage of a cascade has its own, and none is held out for it."""
+    own = places.stages / part.name if part.name and places.stages is not None else None
     keys = {
         "data.tokenizers": str(places.tokenizers),
-        "data.train": str(places.train),
-        "data.val": str(places.heldout),
+        "data.train": str(own or places.train),
+        "data.val": None if own is not None else str(places.heldout),
     }
     return with_keys(part.config, keys, part.name or "config")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -25,6 +26,8 @@ class Places:
     train: Path
     heldout: Path
     judges: Path | None
+    stages: Path | None = None
+    """Folder of a folder for each stage of a cascade."""
     census: Mapping[str, Any] | None = None
     """What the study states of data that aren't made yet."""
 
@@ -33,17 +36,24 @@ class Places:
         """Whether the data are there."""
         return self.train.is_dir() and self.tokenizers.is_dir() and self.heldout.is_dir()
 
+    def ready_for(self, stage: str) -> bool:
+        """The same for a stage of a cascade; empty for whole models."""
+        own = not stage or (self.stages is not None and (self.stages / stage).is_dir())
+        return self.ready and own
+
 
 def places_of(study: Study, out: Path) -> Places:
     """Where the data of a study are, or will be."""
     data = study.data
     if data.demo is None:
         assert data.tokenizers and data.train and data.heldout, data
-        return Places(data.tokenizers, data.train, data.heldout, data.judges)
+        return Places(data.tokenizers, data.train, data.heldout, data.judges, data.stages)
     folder = data.folder or out / "data"
     judges = folder / "judges"
     shards = folder / "shards"
-    return Places(folder / "tokenizers", shards / "train", shards / "heldout", judges, data.census)
+    return Places(
+        folder / "tokenizers", shards / "train", shards / "heldout", judges, folder / "stages", data.census
+    )
 
 
 def make_data(study: Study, out: Path) -> Places:
@@ -58,6 +68,7 @@ def make_data(study: Study, out: Path) -> Places:
         for name in ("tokenizers", "train", "heldout"):
             if not getattr(places, name).is_dir():
                 raise ValueError(f"{study.source}: data.{name}: no folder {getattr(places, name)}")
+        _check_stages(study, places)
         return places
     folder = data.folder or out / "data"
     wanted = _settings(data.demo)
@@ -72,7 +83,35 @@ def make_data(study: Study, out: Path) -> Places:
         return places
     _make(study.data.demo or DemoData(), folder, f"{study.source}: data.demo")
     made.write_text(json.dumps(wanted, indent=1))
+    _make_stages(study, places)
     return places
+
+
+def _check_stages(study: Study, places: Places) -> None:
+    for stage in (stage for variant in study.variants for stage in variant.stages):
+        if places.stages is None or not (places.stages / stage.name).is_dir():
+            raise ValueError(
+                f"{study.source}: data.stages: no shards for the stage {stage.name}; `omni cascade shards "
+                f"{places.train} FOLDER --tokenizers {places.tokenizers}` writes them"
+            )
+
+
+def _make_stages(study: Study, places: Places) -> None:
+    """Shards of the stages of a cascade, where the study has one."""
+    from omni.cli.cascade import run_shards
+
+    if not any(variant.stages for variant in study.variants):
+        return
+    assert places.stages is not None, places
+    made = places.stages / MADE_FILE
+    if not made.is_file():
+        run_shards(
+            argparse.Namespace(
+                data=places.train, out=places.stages, tokenizers=places.tokenizers, transcribed=None
+            )
+        )
+        made.write_text("{}")
+    _check_stages(study, places)
 
 
 def _settings(demo: DemoData) -> dict[str, Any]:
@@ -133,15 +172,16 @@ def vocabulary_at(places: Places) -> Vocabulary:
     )
 
 
-def stated_census(data: Data, where: str) -> Census:
-    """The census that the study states.
+def stated_census(data: Data, stage: str, where: str) -> Census:
+    """The census that the study states of its data, or of those of a stage of a cascade.
 
     Raises:
         ValueError: it states none.
     """
-    if data.census is None:
+    stated = (data.census or {}).get(stage or "all")
+    if stated is None:
         raise ValueError(
-            f"{where}: the data aren't made yet and data.census doesn't say what they hold: run the study once "
-            f"without --dry-run, or copy the census that it prints"
+            f"{where}: the data aren't made yet, and data.census.{stage or 'all'} doesn't say what they hold. Make them "
+            f"with `omni ablate STUDY --data`, which prints it, or run the study"
         )
-    return census_of(data.census, f"{where}: data.census")
+    return census_of(stated, f"{where}: data.census.{stage or 'all'}")

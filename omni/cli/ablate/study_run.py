@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -24,7 +26,6 @@ from omni.cli.ablate.runner import Command, Job, read_status, run_jobs
 from omni.cli.json_file import write_json
 
 RUNS, CONFIGS = "runs", "configs"
-SYSTEM_FILE = "system.yaml"
 
 
 def run_study(args: argparse.Namespace) -> None:
@@ -43,6 +44,10 @@ def run_study(args: argparse.Namespace) -> None:
         return
     _check_folder(args, out, runs)
     places = make_data(study, out)
+    if args.data:
+        for name, census in stated(study, runs, places, out / CONFIGS).items():
+            console.print(f"{name}: {json.dumps(census)}", highlight=False, soft_wrap=True)
+        return
     planned = _plan(args, study, runs, places, out / CONFIGS, out, console)
     command = ["omni", "ablate", str(args.study), "--out", str(out)]
     command += [part for pair in args.set for part in ("--set", pair)]
@@ -97,6 +102,12 @@ def _plan(
     return planned
 
 
+def stated(study: Study, runs: Sequence[Run], places: Places, folder: Path) -> dict[str, Any]:
+    """What ``data.census`` of the study may say."""
+    configs = PartConfigs(study, places, folder)
+    return {part.name or "all": configs.sized(part).census.as_json() for run in runs for part in run.parts}
+
+
 def _rate(planned: Sequence[PlannedRun], out: Path) -> float | None:
     """Training FLOPs per second of the runs that have ended in this folder."""
     flops = seconds = 0.0
@@ -116,7 +127,7 @@ def _check_folder(args: argparse.Namespace, out: Path, runs: Sequence[Run]) -> N
     if args.only is not None:
         nearest(args.only, [run.name for run in runs], "--run")
         return
-    if (out / RUNS).is_dir() and not (args.resume or args.report or args.commands or args.submit):
+    if (out / RUNS).is_dir() and not (args.resume or args.report or args.commands or args.submit or args.data):
         raise ValueError(f"{out / RUNS} holds runs: --resume goes on with them, or choose another --out")
 
 
@@ -134,11 +145,10 @@ def _job(study: Study, planned: PlannedRun, places: Places, out: Path) -> Job:
         name = f"fit {one.part.name}".strip()
         commands.append(Command(name, ("fit", "--config", str(path)), ("--ckpt_path", str(last)), last))
         checkpoints[one.part.name] = str(last)
-    checkpoint = checkpoints.get("")
-    if checkpoint is None:
-        system = {**planned.run.variant.system, "stages": checkpoints}
-        checkpoint = str(folder / SYSTEM_FILE)
-        _write_config(Path(checkpoint), system, planned.run.name)
+    if planned.run.variant.stages:
+        named = [f"{stage}={path}" for stage, path in checkpoints.items()]
+        commands.append(Command("join", ("cascade", "join", str(folder), *named)))
+    checkpoint = checkpoints.get("", str(folder))
     evaluate = ["eval", checkpoint, "--data", str(places.heldout), "--seed", str(planned.run.seed)]
     if places.judges is not None:
         evaluate += ["--judges", str(places.judges)]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from omni.ablation.results import RunResult
-from omni.inference.omni import Omni
+from omni.baselines.systems import System, open_system
 
 
-def open_system(result: RunResult) -> Omni:
-    """The model of a run.
+def system_path(result: RunResult) -> Path:
+    """What ``omni eval`` and ``omni generate`` take for a checkpoint."""
+    if result.planned.run.variant.stages:
+        return result.folder
+    return result.folder / "checkpoints" / "last.ckpt"
+
+
+def system_of(result: RunResult) -> System:
+    """The model, or the cascade, of a run.
 
     Raises:
-        ValueError: it is made of several models, or its checkpoint can't be read.
+        ValueError: it can't be read.
     """
-    if result.planned.run.variant.stages:
-        raise ValueError(f"{result.name} is made of several models, which answer through `omni eval` only")
-    return Omni.from_checkpoint(result.folder / "checkpoints" / "last.ckpt")
+    return open_system(system_path(result))

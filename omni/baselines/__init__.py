@@ -1,0 +1,1 @@
+"""Systems that the unified model is compared with."""

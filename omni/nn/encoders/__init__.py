@@ -1,0 +1,1 @@
+"""Encoders of pictures and sound in front of the decoder: the late-fusion baseline."""
