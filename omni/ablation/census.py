@@ -49,7 +49,9 @@ class Census:
             rows=rows,
             mix=Mix(**{name: count / self.total for name, count in held.items()}),
             # ends of clips are targets, too, so there can be more of them than frames
-            learnt=Learnt(**{n: min(1.0, self.targets[n] / count) if count else 0.0 for n, count in held.items()}),
+            learnt=Learnt(
+                **{n: min(1.0, self.targets[n] / count) if count else 0.0 for n, count in held.items()}
+            ),
             picture=self.picture,
             clip=self.clip,
         )

@@ -229,7 +229,9 @@ def _data(values: Any, path: Path) -> Data:
     if with_demo or without:
         rule = "the demo's stage makes its own" if with_demo else "it goes with data.demo"
         raise ValueError(f"{where}.{(with_demo + without)[0]} must be left out: {rule}")
-    paths = {name: Path(str(given[name])) for name in (*named, "judges", "stages", "folder") if given.get(name)}
+    paths = {
+        name: Path(str(given[name])) for name in (*named, "judges", "stages", "folder") if given.get(name)
+    }
     census = given.get("census")
     return Data(demo=demo, census=None if census is None else mapping(census, f"{where}.census"), **paths)
 

@@ -21,8 +21,8 @@ from omni.spans import count_spans, span_lengths
 _counted: dict[str, Census] = {}
 
 
-def count_data(data: Mapping[str, Any]) -> Census:
-    """The census of ``data`` of a config of ``omni fit``: of every document of ``data.train``, and how full rows are.
+def count_data(config: Mapping[str, Any]) -> Census:
+    """The census of a whole config of ``omni fit``: of every document of ``data.train``, and how full rows are.
 
     Raises:
         ValueError, DocumentError: as the data module, for settings or shards that can't be used.
@@ -35,9 +35,11 @@ def count_data(data: Mapping[str, Any]) -> Census:
     return _counted[known]
 
 
-def _count(data: Mapping[str, Any]) -> Census:
+def _count(data: Mapping[str, Any], layout: str) -> Census:
     plan = config_from_dict(PlanConfig, data.get("plan") or {}, "data.plan")
-    module = OmniDataModule(str(data["tokenizers"]), data["train"], None, plan, measure=bool(data.get("measure")))
+    module = OmniDataModule(
+        str(data["tokenizers"]), data["train"], None, plan, measure=bool(data.get("measure"))
+    )
     module.setup("fit")
     spans = [one for folder in module.folders.values() for one in _spans(folder.store.reader, module)]
     kept = [one for one in spans if 0 < span_lengths(one).sum() <= plan.row_length]

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from omni.ablation.results import RunResult, StudyResults
+from omni.baselines.systems import System
 from omni.cli.ablate.costs import Cost, measure_costs
 from omni.cli.ablate.data_stage import Places
-from omni.cli.ablate.systems import open_system
+from omni.cli.ablate.systems import system_of
 from omni.cli.demo.evaluation_stage import router_use
 from omni.cli.eval import evaluate_checkpoint
 from omni.datamodules.shards.reader import ShardReader
@@ -43,7 +44,7 @@ class Measured:
 
 def measure_checkpoints(results: StudyResults, places: Places) -> Measured:
     """Open one run of each variant and measure them side by side; what can't be opened is noted."""
-    systems: dict[str, Omni] = {}
+    systems: dict[str, System] = {}
     missing: dict[str, str] = {}
     for variant in results.study.variants:
         run = _shown(results, variant.name)
@@ -51,7 +52,7 @@ def measure_checkpoints(results: StudyResults, places: Places) -> Measured:
             missing[variant.name] = "no run of it has ended well"
             continue
         try:
-            systems[variant.name] = open_system(run)
+            systems[variant.name] = system_of(run)
         except (ValueError, OSError, RuntimeError) as error:
             missing[variant.name] = str(error)
     if not systems:
@@ -74,14 +75,15 @@ def _shown(results: StudyResults, variant: str) -> RunResult | None:
     return None
 
 
-def _documents(folder: Path, omni: Omni) -> list[Document]:
+def _documents(folder: Path, omni: System) -> list[Document]:
     reader = ShardReader(folder, omni.tokenizers.audio.fingerprint)
     return [reader[number] for number in range(len(reader))]
 
 
-def _loads(systems: Mapping[str, Omni], documents: Sequence[Document]) -> dict[str, np.ndarray]:
+def _loads(systems: Mapping[str, System], documents: Sequence[Document]) -> dict[str, np.ndarray]:
     some = list(documents[:: max(1, len(documents) // ROUTED)][:ROUTED])
-    routed = {name: omni for name, omni in systems.items() if omni.model.routers() and _experts(omni) > 1}
+    models = {name: system for name, system in systems.items() if isinstance(system, Omni)}
+    routed = {name: omni for name, omni in models.items() if omni.model.routers() and _experts(omni) > 1}
     return {name: router_use(omni, some).load.numpy() for name, omni in routed.items()}
 
 
@@ -90,7 +92,7 @@ def _experts(omni: Omni) -> int:
 
 
 def _samples(
-    systems: Mapping[str, Omni], documents: Sequence[Document], each: int, places: Places
+    systems: Mapping[str, System], documents: Sequence[Document], each: int, places: Places
 ) -> dict[str, Sequence[Example]]:
     chosen: dict[str, list[Document]] = {}
     for document in documents:

@@ -51,7 +51,8 @@ class PartConfigs:
         full = checked(path, str(self.study.source))
         plan = config_from_dict(PlanConfig, full["data"]["plan"], "data.plan")
         census = (
-            count_data(full["data"]) if self.places.ready_for(part.name)
+            count_data(full)
+            if self.places.ready_for(part.name)
             else stated_census(self.study.data, part.name, str(self.study.source))
         )
         return Sized(read_source(path).config, self._vocabulary, census, plan.row_length, plan.global_rows)

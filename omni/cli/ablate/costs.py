@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
+from omni.baselines.cascade import Cascade
+from omni.baselines.systems import System
 from omni.datamodules.collate import collate
 from omni.evaluation.tasks import Task, split_prompt, task_of
 from omni.inference.engine import Engine
@@ -24,8 +26,8 @@ from omni.sequence import Document, Segment
 TRAINED = 32
 """Documents that a training step is timed on."""
 SPOKEN = "spoken question about a picture"
-MOST_TEXT = 32
-"""Tokens of an answer at most: a model that doesn't end its answers would measure its limit."""
+OPTIONS = SamplingOptions(max_text=32, max_audio_seconds=3.0)
+"""Answers are short: a model that doesn't end them would measure its limit."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,21 @@ class Latency:
     whole: float
     """Until the answer is complete."""
     positions: float
-    """Of the answer."""
+    """Of the answer; of a cascade's, segments."""
+    stages: tuple[tuple[str, float], ...] = ()
+    """What each stage of a cascade took of ``whole``."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one variant."""
+    """Of one variant. Of a cascade only latency: its stages read other documents."""
 
-    positions_per_example: Mapping[str, float]
+    positions_per_example: Mapping[str, float] = field(default_factory=dict)
     """By source, prompt and answer together."""
-    training_seconds: float
+    training_seconds: float | None = None
     """Forward and backward pass over the same documents."""
-    documents_per_second: float
-    positions_per_second: float
+    documents_per_second: float | None = None
+    positions_per_second: float | None = None
     latency: Mapping[str, Latency] = field(default_factory=dict)
     """By kind of prompt."""
 
@@ -81,16 +85,25 @@ def prompts_of(documents: Sequence[Document], each: int) -> list[Prompt]:
 
 
 def measure_costs(
-    systems: Mapping[str, Omni], documents: Sequence[Document], each: int, rounds: int
+    systems: Mapping[str, System], documents: Sequence[Document], each: int, rounds: int
 ) -> dict[str, Cost]:
     """Costs of the variants on held-out documents; ``each`` prompts of every kind, ``rounds`` times each."""
-    lengths = {name: _lengths(omni, documents) for name, omni in systems.items()}
-    trained = _training(systems, documents[:: max(1, len(documents) // TRAINED)][:TRAINED], rounds)
+    models = {name: system for name, system in systems.items() if isinstance(system, Omni)}
+    trained = _training(models, documents[:: max(1, len(documents) // TRAINED)][:TRAINED], rounds)
     latency = _latencies(systems, prompts_of(documents, each), rounds) if each else {}
     found = {}
-    for name, (seconds, count, positions) in trained.items():
-        own = latency.get(name, {})
-        found[name] = Cost(lengths[name], seconds, count / seconds, positions / seconds, own)
+    for name in systems:
+        cost = Cost(latency=latency.get(name, {}))
+        if name in trained:
+            seconds, count, positions = trained[name]
+            cost = replace(
+                cost,
+                positions_per_example=_lengths(models[name], documents),
+                training_seconds=seconds,
+                documents_per_second=count / seconds,
+                positions_per_second=positions / seconds,
+            )
+        found[name] = cost
     return found
 
 
@@ -133,22 +146,27 @@ def _step(omni: Omni, batch: object) -> None:
 
 
 def _latencies(
-    systems: Mapping[str, Omni], prompts: Sequence[Prompt], rounds: int
+    systems: Mapping[str, System], prompts: Sequence[Prompt], rounds: int
 ) -> dict[str, dict[str, Latency]]:
     seen: dict[str, dict[str, list[Latency]]] = {name: {} for name in systems}
     for turn in range(rounds + 1):
         for number, prompt in enumerate(prompts):
             for name, omni in systems.items():
                 latency = answer_latency(omni, prompt, number)
-                if turn:  # the first round warms up
+                if turn and latency is not None:  # the first round warms up
                     seen[name].setdefault(prompt.kind, []).append(latency)
     return {name: {kind: _median(ones) for kind, ones in kinds.items()} for name, kinds in seen.items()}
 
 
-def answer_latency(omni: Omni, prompt: Prompt, seed: int) -> Latency:
-    """Seconds that one answer takes, alone."""
+def answer_latency(omni: System, prompt: Prompt, seed: int) -> Latency | None:
+    """Seconds that one answer takes, alone; none where a cascade has no stage for it.
+
+    A cascade says nothing before it is done, so that its first piece is the whole answer.
+    """
+    if not isinstance(omni, Omni):
+        return _cascade_latency(omni, prompt, seed)
     engine = Engine(omni.model, omni.tokenizers)
-    options = SamplingOptions(seed=seed, max_text=MOST_TEXT, max_audio_seconds=3.0)
+    options = replace(OPTIONS, seed=seed)
     begun = time.perf_counter()
     handle = engine.submit(Request(prompt=prompt.segments, want=prompt.want, options=options, stream=True))
     first = 0.0
@@ -160,9 +178,23 @@ def answer_latency(omni: Omni, prompt: Prompt, seed: int) -> Latency:
     raise AssertionError("an answer ended without its last event")
 
 
+def _cascade_latency(cascade: Cascade, prompt: Prompt, seed: int) -> Latency | None:
+    begun = time.perf_counter()
+    try:
+        (answer,) = cascade.generate_batch([prompt.segments], prompt.want, replace(OPTIONS, seed=seed))
+    except ValueError:  # no stage for this modality
+        return None
+    whole = time.perf_counter() - begun
+    return Latency(whole, whole, float(len(answer)), tuple(cascade.seconds.items()))
+
+
 def _median(ones: Sequence[Latency]) -> Latency:
+    stages: dict[str, list[float]] = {}
+    for name, seconds in (stage for one in ones for stage in one.stages):
+        stages.setdefault(name, []).append(seconds)
     return Latency(
         median(one.first for one in ones),
         median(one.whole for one in ones),
         median(one.positions for one in ones),
+        tuple((name, median(seconds)) for name, seconds in stages.items()),
     )

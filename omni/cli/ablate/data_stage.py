@@ -181,7 +181,7 @@ def stated_census(data: Data, stage: str, where: str) -> Census:
     stated = (data.census or {}).get(stage or "all")
     if stated is None:
         raise ValueError(
-            f"{where}: the data aren't made yet, and data.census.{stage or 'all'} doesn't say what they hold. Make them "
-            f"with `omni ablate STUDY --data`, which prints it, or run the study"
+            f"{where}: the data aren't made yet, and data.census.{stage or 'all'} doesn't say what they hold. Make "
+            "them with `omni ablate STUDY --data`, which prints it, or run the study"
         )
     return census_of(stated, f"{where}: data.census.{stage or 'all'}")

@@ -127,7 +127,9 @@ def _check_folder(args: argparse.Namespace, out: Path, runs: Sequence[Run]) -> N
     if args.only is not None:
         nearest(args.only, [run.name for run in runs], "--run")
         return
-    if (out / RUNS).is_dir() and not (args.resume or args.report or args.commands or args.submit or args.data):
+    if (out / RUNS).is_dir() and not (
+        args.resume or args.report or args.commands or args.submit or args.data
+    ):
         raise ValueError(f"{out / RUNS} holds runs: --resume goes on with them, or choose another --out")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omni.ablation.study import Study
 from omni.cli.ablate.checkpoint_stage import Measured
-from omni.cli.ablate.costs import Cost
+from omni.cli.ablate.costs import Cost, Latency
 from omni.cli.ablate.report.look import class_of, name_tag
 from omni.cli.demo.report.examples import answer_view, segment_view, state, verdict_line
 from omni.cli.demo.report.markup import Markup, join, tag
@@ -77,12 +77,19 @@ def _latency_bars(study: Study, measured: Measured) -> list[Markup]:
                 ),
                 tag("span", f"{1000 * latency.first:.0f} / {1000 * latency.whole:.0f} ms", class_="number"),
             ]
-        cards.append(tag("div", tag("h4", kind), tag("div", *bars, class_="bars"), class_="card"))
+        stages = [_stages(name, latency) for name, latency in own.items() if latency.stages]
+        cards.append(tag("div", tag("h4", kind), tag("div", *bars, class_="bars"), *stages, class_="card"))
     note = (
         "Answers alone, one at a time: until the first piece that could be shown or played (dark), and until the "
         "answer is complete (light). Answers end where the model ends them, so a model that says more takes longer."
     )
     return [tag("h3", "Latency"), tag("p", note, class_="note"), tag("div", *cards, class_="cards wide")]
+
+
+def _stages(name: str, latency: Latency) -> Markup:
+    """What a cascade's answer goes to."""
+    parts = ", ".join(f"{stage} {1000 * seconds:.0f} ms" for stage, seconds in latency.stages)
+    return tag("p", f"{name}: {parts}", class_="note")
 
 
 def specialisation(study: Study, measured: Measured) -> Markup:
