@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from omni.ablation.mapping import read_config, with_keys
+from omni.ablation.mapping import PARTS, read_config, read_mapping, with_keys
 from omni.ablation.study import Size, Study, Variant
 
 RESERVED = {
@@ -69,15 +69,27 @@ def _name(variant: Variant, size: Size, seed: int) -> str:
 def _parts(study: Study, variant: Variant, size: Size) -> tuple[Part, ...]:
     where = f"{study.source}: variants.{variant.name}"
     _check_own(study, variant, size, where)
+    base = variant.config or study.config
     if not variant.stages:
-        config = with_keys(read_config(variant.config or study.config), {**size.set, **variant.set}, where)
-        return (Part("", 1.0, config),)
+        keys = _filled({**size.set, **variant.set}, study)
+        return (Part("", 1.0, with_keys(read_config(base), keys, where)),)
     found = []
     for stage in variant.stages:
-        keys = {**size.set, **variant.set, **stage.set}
-        config = with_keys(read_config(stage.config or variant.config or study.config), keys, where)
-        found.append(Part(stage.name, stage.share, config))
+        keys = _filled({**size.set, **variant.set, **stage.set}, study)
+        found.append(Part(stage.name, stage.share, with_keys(read_config(stage.config or base), keys, where)))
     return tuple(found)
+
+
+def _filled(keys: Mapping[str, Any], study: Study) -> dict[str, Any]:
+    """The keys with files in place of their paths (relative to the study), and before those that reach into them."""
+    whole = {
+        key: read_mapping(study.source.parent / value)
+        if isinstance(value, str) and value.endswith((".yaml", ".yml"))
+        else value
+        for key, value in keys.items()
+        if key in PARTS
+    }
+    return {**whole, **{key: value for key, value in keys.items() if key not in PARTS}}
 
 
 def _check_own(study: Study, variant: Variant, size: Size, where: str) -> None:

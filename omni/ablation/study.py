@@ -35,7 +35,7 @@ class Variant:
     config: Path | None = None
     """Config of ``omni fit`` in place of the study's."""
     set: Mapping[str, Any] = field(default_factory=dict)
-    """Values by dotted config key, over those of the config."""
+    """Values by dotted config key, over those of the config; ``model.network`` may name a file."""
     about: str = ""
     """A sentence for the report."""
     stages: tuple[Stage, ...] = ()

@@ -27,18 +27,19 @@ def count_data(config: Mapping[str, Any]) -> Census:
     Raises:
         ValueError, DocumentError: as the data module, for settings or shards that can't be used.
     """
-    known = json.dumps(
-        {key: data.get(key) for key in ("tokenizers", "train", "plan", "measure", "layout")}, default=str
-    )
+    data = {key: config["data"].get(key) for key in ("tokenizers", "train", "plan", "measure")}
+    layout = config["model"]["network"]["audio"].get("layout", "frame")
+    known = json.dumps([data, layout], default=str)
     if known not in _counted:
-        _counted[known] = _count(data)
+        _counted[known] = _count(data, layout)
     return _counted[known]
 
 
 def _count(data: Mapping[str, Any], layout: str) -> Census:
     plan = config_from_dict(PlanConfig, data.get("plan") or {}, "data.plan")
+    laid = {} if layout == "frame" else {"audio_layout": layout}
     module = OmniDataModule(
-        str(data["tokenizers"]), data["train"], None, plan, measure=bool(data.get("measure"))
+        str(data["tokenizers"]), data["train"], None, plan, measure=bool(data["measure"]), **laid
     )
     module.setup("fit")
     spans = [one for folder in module.folders.values() for one in _spans(folder.store.reader, module)]
