@@ -190,8 +190,8 @@ def _sizes(values: Any, where: str) -> tuple[Size, ...]:
 
 
 def _budget(values: Any, where: str) -> Budget:
+    nearest(str(mapping(values, where).get("match", MATCHES[0])), MATCHES, f"{where}.match")
     budget = typed_fields(Budget, values, where)
-    nearest(budget.match, MATCHES, f"{where}.match")
     given = [name for name in ("steps", "flops", "tokens") if getattr(budget, name) is not None]
     if len(given) != 1:
         said = ", ".join(given) or "none"

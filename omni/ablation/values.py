@@ -30,7 +30,7 @@ def typed_fields(kind: Callable[..., Made], values: Any, where: str) -> Made:
 _OPTIONAL = type(None)
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,),
-    "float": NUMBERS,
+    "float": (*NUMBERS, str),
     "int | None": (int, _OPTIONAL),
     "float | None": (*NUMBERS, str, _OPTIONAL),
     "Match": (str,),
@@ -41,8 +41,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 def _as_number(value: Any, kind: str) -> Any:
-    """YAML reads 1e12 without a dot as a text."""
-    return float(value) if kind == "float | None" and isinstance(value, str) else value
+    """YAML reads 1e12 without a dot as a text, and 10 as a whole number."""
+    return float(value) if kind.startswith("float") and value is not None else value
 
 
 def typed(value: Any, kind: type | tuple[type, ...], where: str) -> Any:

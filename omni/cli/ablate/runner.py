@@ -45,6 +45,8 @@ class Job:
     def __init__(self, name: str, folder: Path, commands: Sequence[Command]) -> None:
         self.name, self.folder, self.commands = name, folder, tuple(commands)
         self.status: dict[str, Any] = read_status(folder)
+        self.environment: dict[str, str] = {}
+        """Variables that its commands get besides this process's."""
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
         self._since = 0.0
@@ -117,6 +119,7 @@ class Job:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, **self.environment},
                 pass_fds=(self._lock,),
                 preexec_fn=_die_with(os.getpid()) if sys.platform == "linux" else None,
             )
@@ -151,6 +154,9 @@ def read_status(folder: Path) -> dict[str, Any]:
 def run_jobs(jobs: Sequence[Job], at_once: int, tell: Callable[[str], None]) -> None:
     """Run all jobs that aren't done, ``at_once`` at the same time; what runs is ended with this process."""
     waiting = deque(job for job in jobs if not job.done)
+    if at_once > 1 and "OMP_NUM_THREADS" not in os.environ:
+        for job in jobs:  # or each would take all cores
+            job.environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // at_once))
     running: list[Job] = []
     try:
         while waiting or running:

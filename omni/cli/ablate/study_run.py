@@ -25,7 +25,7 @@ from omni.cli.ablate.planning import plan_json, print_plan
 from omni.cli.ablate.runner import Command, Job, read_status, run_jobs
 from omni.cli.json_file import write_json
 
-RUNS, CONFIGS = "runs", "configs"
+RUNS = "runs"
 
 
 def run_study(args: argparse.Namespace) -> None:
@@ -39,16 +39,15 @@ def run_study(args: argparse.Namespace) -> None:
     out = args.out or Path("runs") / "ablation" / study.name
     runs = runs_of(study)
     if args.dry_run:
-        with tempfile.TemporaryDirectory() as folder:
-            _plan(args, study, runs, places_of(study, out), Path(folder), out, console)
+        _plan(args, study, runs, places_of(study, out), out, console)
         return
     _check_folder(args, out, runs)
     places = make_data(study, out)
     if args.data:
-        for name, census in stated(study, runs, places, out / CONFIGS).items():
+        for name, census in _stated(study, runs, places).items():
             console.print(f"{name}: {json.dumps(census)}", highlight=False, soft_wrap=True)
         return
-    planned = _plan(args, study, runs, places, out / CONFIGS, out, console)
+    planned = _plan(args, study, runs, places, out, console)
     command = ["omni", "ablate", str(args.study), "--out", str(out)]
     command += [part for pair in args.set for part in ("--set", pair)]
     command += ["--tolerance", str(args.tolerance)] if args.tolerance is not None else []
@@ -84,13 +83,12 @@ def _plan(
     study: Study,
     runs: Sequence[Run],
     places: Places,
-    folder: Path,
     out: Path,
     console: Console,
 ) -> list[PlannedRun]:
     """Plan, print and write it, and refuse budgets that are too far apart."""
-    configs = PartConfigs(study, places, folder)
-    planned = plan_runs(study, runs, configs.sized)
+    with tempfile.TemporaryDirectory() as folder:
+        planned = plan_runs(study, runs, PartConfigs(study, places, Path(folder)).sized)
     found = spreads(study, planned)
     tolerance = study.budget.tolerance if args.tolerance is None else args.tolerance
     rate = _rate(planned, out) or study.machine.flops_per_second
@@ -102,10 +100,13 @@ def _plan(
     return planned
 
 
-def stated(study: Study, runs: Sequence[Run], places: Places, folder: Path) -> dict[str, Any]:
+def _stated(study: Study, runs: Sequence[Run], places: Places) -> dict[str, Any]:
     """What ``data.census`` of the study may say."""
-    configs = PartConfigs(study, places, folder)
-    return {part.name or "all": configs.sized(part).census.as_json() for run in runs for part in run.parts}
+    with tempfile.TemporaryDirectory() as folder:
+        configs = PartConfigs(study, places, Path(folder))
+        return {
+            part.name or "all": configs.sized(part).census.as_json() for run in runs for part in run.parts
+        }
 
 
 def _rate(planned: Sequence[PlannedRun], out: Path) -> float | None:
