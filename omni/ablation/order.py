@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-COLUMNS = ("window", "count", "documents", "rows")
+from omni.callbacks.order import COLUMNS
 
 
 @dataclass(frozen=True)
