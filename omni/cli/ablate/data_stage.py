@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,14 @@ class Places:
     judges: Path | None
     stages: Path | None = None
     """Folder of a folder for each stage of a cascade."""
-    census: Mapping[str, Any] | None = None
-    """What the study states of data that aren't made yet."""
+    marker: Path | None = None
+    """File that is there once the study has made all."""
 
     @property
     def ready(self) -> bool:
         """Whether the data are there."""
+        if self.marker is not None:
+            return self.marker.is_file()
         return self.train.is_dir() and self.tokenizers.is_dir() and self.heldout.is_dir()
 
     def ready_for(self, stage: str) -> bool:
@@ -52,7 +53,12 @@ def places_of(study: Study, out: Path) -> Places:
     judges = folder / "judges"
     shards = folder / "shards"
     return Places(
-        folder / "tokenizers", shards / "train", shards / "heldout", judges, folder / "stages", data.census
+        folder / "tokenizers",
+        shards / "train",
+        shards / "heldout",
+        judges,
+        folder / "stages",
+        folder / MADE_FILE,
     )
 
 
@@ -157,7 +163,7 @@ def vocabulary_at(places: Places) -> Vocabulary:
     from omni.checkpoint import vocabulary_of
     from omni.tokenizers.bundle import Tokenizers
 
-    if places.tokenizers.is_dir():
+    if places.ready:
         return vocabulary_of(Tokenizers.load(places.tokenizers))
     from omni.cli.demo.corpus_stage import IMAGE, VOCAB_SIZE
     from omni.tokenizers.audio.spectral import SpectralConfig

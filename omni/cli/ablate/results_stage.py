@@ -48,8 +48,8 @@ def write_results(
         console.print(f"{run.name}: {run.state}{_why(run)}", markup=False)
     if len(failed) == len(runs):
         raise ValueError(f"{out}: no run has ended well{_why(failed[0])}")
-    with console.status("Measuring costs, experts and samples, all variants in turn"):
-        measured = measure_checkpoints(results, places)
+    console.print("Measuring costs, experts and samples, all variants in turn")
+    measured = measure_checkpoints(results, places)
     figures = results_json(results, measured)
     (out / RESULTS_FILE).write_text(json.dumps(figures, indent=1) + "\n")
     _write_csv(out / RUNS_FILE, figures["runs"])
