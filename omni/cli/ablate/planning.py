@@ -68,7 +68,7 @@ def print_plan(
 ) -> None:
     """The table of runs, one line for all seeds of a variant at a size, and what it comes to."""
     table = Table(title=f"{study.name}: {len(runs)} runs", title_justify="left")
-    for name in ("variant", "size", "seeds", "parameters", "active", "steps", "tokens", "FLOPs", "minutes"):
+    for name in ("variant", "size", "seeds", "params", "active", "steps", "tokens", "FLOPs", "min"):
         table.add_column(name, justify="left" if name in ("variant", "size") else "right")
     groups: dict[tuple[str, str], list[PlannedRun]] = {}
     for run in runs:
@@ -84,7 +84,7 @@ def print_plan(
             scaled(first.active),
             f"{first.steps:,}",
             scaled(first.tokens),
-            f"{first.flops:.3e}",
+            f"{first.flops:.2e}",
             "" if seconds is None else f"{seconds / 60:.1f}",
         )
     console.print(table)

@@ -49,7 +49,7 @@ class Job:
         """Variables that its commands get besides this process's."""
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
-        self._since = 0.0
+        self._since = self._peak = 0.0
 
     @property
     def done(self) -> bool:
@@ -71,17 +71,16 @@ class Job:
         """Go on where a command has ended; returns whether the job is over."""
         process = self._process
         assert process is not None, f"{self.name} was not started"
-        pid, code, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid == 0:
+        self._peak = max(self._peak, _peak_gib(process.pid))
+        if process.poll() is None:
             return False
-        process.returncode = os.waitstatus_to_exitcode(code)
         command = self.commands[len(self.status["ended"])]
         seconds = time.monotonic() - self._since
         self.status["seconds"][command.name] = round(
             self.status["seconds"].get(command.name, 0.0) + seconds, 2
         )
-        peak = self.status["peak_memory_gib"].get(command.name, 0.0)
-        self.status["peak_memory_gib"][command.name] = round(max(peak, usage.ru_maxrss / 2**20), 3)
+        peak = max(self._peak, self.status["peak_memory_gib"].get(command.name, 0.0))
+        self.status["peak_memory_gib"][command.name] = round(peak, 3)
         if process.returncode:
             self._end("failed", f"{command.name}: {_why(process.returncode)}\n{_tail(self._log(command))}")
             return True
@@ -111,7 +110,7 @@ class Job:
         if command.checkpoint is not None and command.checkpoint.exists():
             arguments = (*arguments, *command.resume)
         self._write("running", command.name)
-        self._since = time.monotonic()
+        self._since, self._peak = time.monotonic(), 0.0
         assert self._lock is not None, f"{self.name} holds no lock"
         with self._log(command).open("ab") as log:
             self._process = subprocess.Popen(
@@ -189,6 +188,18 @@ def _locked(path: Path) -> int:
                     f"{path.parent}: another process still works in this folder: wait, or end it"
                 ) from None
             time.sleep(POLL)
+
+
+def _peak_gib(pid: int) -> float:
+    """Largest resident size of a process so far; 0 where the system doesn't say.
+
+    ``ru_maxrss`` would be that of this process at least, of which each child begins as a copy.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return max((int(line.split()[1]) / 2**20 for line in lines if line.startswith("VmHWM")), default=0.0)
 
 
 def _die_with(parent: int) -> Callable[[], None]:

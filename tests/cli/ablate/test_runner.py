@@ -45,7 +45,18 @@ def test_a_failed_run_is_kept_with_its_last_words_and_sinks_no_other(tmp_path: P
 
 
 def test_time_and_memory_of_each_command_are_measured(tmp_path: Path) -> None:
-    run_jobs([job(tmp_path, "a", "x = bytearray(200 << 20)", "import time; time.sleep(0.3)")], 1, quiet)
+    run_jobs(
+        [
+            job(
+                tmp_path,
+                "a",
+                "import time; x = bytearray(200 << 20); time.sleep(0.5)",
+                "import time; time.sleep(0.3)",
+            )
+        ],
+        1,
+        quiet,
+    )
     status = read_status(tmp_path / "a")
     assert status["peak_memory_gib"]["step 0"] > 0.19 > status["peak_memory_gib"]["step 1"]
     assert status["seconds"]["step 1"] >= 0.3
