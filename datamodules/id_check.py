@@ -8,20 +8,25 @@ from __future__ import annotations
 from jaxtyping import Bool
 from torch import Tensor
 
+from omni.code_layout import NOTHING
 from omni.modality import AUDIO, IMAGE, TEXT
 from omni.sequence import OmniBatch, grid_places
 from omni.tokenizers.bundle import Tokenizers
 
 
-def check_ids(batch: OmniBatch, tokenizers: Tokenizers) -> None:
+def check_ids(batch: OmniBatch, tokenizers: Tokenizers, gaps: bool = False) -> None:
     """Check text ids, codes and places of patches. Cheap while the batch is on the CPU.
+
+    With ``gaps`` codes may be absent, or be the end of a clip (``omni.code_layout``).
 
     Raises:
         ValueError: one is out of range; the message names the document, the position and the range.
     """
     text_BS, image_BS, audio_BS = (batch.of(modality) for modality in (TEXT, IMAGE, AUDIO))
     _check(batch, text_BS, batch.text_ids[text_BS], tokenizers.text.vocab_size, "text id")
-    _check(batch, audio_BS, batch.codes, tokenizers.audio.codebook_size, "audio code")
+    size = tokenizers.audio.codebook_size
+    absent = (batch.codes == NOTHING) | (batch.codes == size)
+    _check(batch, audio_BS, batch.codes.masked_fill(absent, 0) if gaps else batch.codes, size, "audio code")
     places_I2 = grid_places(batch.coords[image_BS])
     _check(batch, image_BS, places_I2, tokenizers.image.config.max_grid, "row or column")
 

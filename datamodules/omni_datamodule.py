@@ -8,6 +8,7 @@ from dataclasses import replace
 import lightning
 from rich import print as rich_print
 
+from omni.code_layout import LayoutName
 from omni.datamodules.collate import collate
 from omni.datamodules.held_out import HeldOut
 from omni.datamodules.id_check import check_ids
@@ -59,6 +60,7 @@ class OmniDataModule(lightning.LightningDataModule):
         test: Sources | None = None,
         measure: bool = False,
         remote: RemoteConfig = RemoteConfig(),  # noqa: B008 (frozen)
+        audio_layout: LayoutName = "frame",
     ) -> None:
         """
         Args:
@@ -80,6 +82,8 @@ class OmniDataModule(lightning.LightningDataModule):
             measure: read and measure all documents at the start, for shards whose indexes don't have the lengths
                 of their documents for these tokenizers (``omni shards index FOLDER --tokenizers DIR``).
             remote: for shards at a URL.
+            audio_layout: how codes lie on positions; that of ``model.network.audio.layout``. Shards are measured for
+                ``frame`` (``omni shards index``); others need ``measure``.
         """
         super().__init__()
         self.tokenizers_folder = tokenizers
@@ -92,7 +96,7 @@ class OmniDataModule(lightning.LightningDataModule):
         self.batch_rows, self.workers, self.cache = batch_rows, workers, cache
         self.worker_kind: WorkerKind = worker_kind
         self.max_damaged, self.val_rows = max_damaged, val_rows
-        self.measure, self.remote = measure, remote
+        self.measure, self.remote, self.audio_layout = measure, remote, audio_layout
         self.folders: dict[str, OpenFolder] = {}
         """By path or URL."""
         for name, least in (("batch_rows", 1), ("workers", 0), ("val_rows", 1)):
@@ -106,7 +110,7 @@ class OmniDataModule(lightning.LightningDataModule):
         missing = [part for part in NEEDED.get(stage, ()) if not self._is_open(self.sources[part])]
         if not missing:
             return
-        self.layout = Layout(Tokenizers.load(self.tokenizers_folder))
+        self.layout = Layout(Tokenizers.load(self.tokenizers_folder), self.audio_layout)
         how = Opening(
             layout=self.layout,
             tokenizers=self.tokenizers_folder,
@@ -129,7 +133,7 @@ class OmniDataModule(lightning.LightningDataModule):
         Raises:
             ValueError: an id that the tokenizers don't have; the message names the document.
         """
-        check_ids(batch, self.layout.tokenizers)
+        check_ids(batch, self.layout.tokenizers, gaps=self.audio_layout != "frame")
         return batch
 
     def _is_open(self, sources: dict[str, SourceConfig]) -> bool:

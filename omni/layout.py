@@ -7,8 +7,9 @@
 
 * ``<|end|>`` closes a turn, and a document that ends without one. What belongs to no role has no markers.
 * A picture announces its rows and columns, so its length is known before its first patch.
-* A clip is one position per codec frame; after the last one the audio head predicts the end, so
-  ``<|/audio|>`` costs no choice of the text head. ``<|/image|>`` follows from the grid and is never a target.
+* A clip is one position per codec frame, or as another ``omni.code_layout`` says. After the last one the audio
+  head predicts the end, so ``<|/audio|>`` costs no choice of the text head. ``<|/image|>`` follows from the grid
+  and is never a target.
 * Rotary coordinates (time, row, column), as in Qwen2-VL (arXiv 2409.12191): text and audio advance all three
   together; patches share the time of their picture and spread over rows and columns; what follows goes on
   after the larger side of the grid.
@@ -24,6 +25,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int, UInt32
 
+from omni.code_layout import LayoutName, code_layout
 from omni.modality import AUDIO, IMAGE, TEXT
 from omni.sequence import Audio, Document, Image, Role, Segment, Sequence, Text
 from omni.spans import SpanList, count_spans
@@ -100,9 +102,11 @@ class SpanBuilder(SequenceBuilder):
 class Layout:
     """Encodes documents with a set of tokenizers, and decodes sequences back into documents."""
 
-    def __init__(self, tokenizers: Tokenizers) -> None:
+    def __init__(self, tokenizers: Tokenizers, audio: LayoutName = "frame") -> None:
+        """``audio`` is how codes lie on positions; a model's is ``config.audio.layout``."""
         self.tokenizers = tokenizers
         self.text = tokenizers.text
+        self.audio = code_layout(audio, tokenizers.audio.codebooks)
         self.opening = {m.id: self.text.symbol(m.opening) for m in (IMAGE, AUDIO) if m.opening}
         self.closing = {m.id: self.text.symbol(m.closing) for m in (IMAGE, AUDIO) if m.closing}
 
@@ -175,7 +179,7 @@ class Layout:
         if len(codes_FK) == 0:
             raise ValueError("zero-length audio")
         builder.text(self.opening[AUDIO.id], audio.loss)
-        for codes_K in codes_FK:
+        for codes_K in self.audio.lay(codes_FK, codec.codebook_size):
             builder.frame(codes_K, audio.loss)
         builder.text(self.closing[AUDIO.id], audio.loss)
 
@@ -187,7 +191,8 @@ class Layout:
         image, codec = self.tokenizers.image.config, self.tokenizers.audio
         grid = (image.patch_size, image.max_patches, image.max_grid)
         frames = (codec.fingerprint, codec.sample_rate, codec.samples_per_frame, codec.codebooks)
-        digest = hashlib.sha256(repr((RULES, grid, frames)).encode())
+        name = () if self.audio.name == "frame" else (self.audio.name,)
+        digest = hashlib.sha256(repr((RULES, grid, frames, *name)).encode())
         digest.update(self.text.model)
         return digest.hexdigest()[:16]
 
@@ -221,7 +226,7 @@ class Layout:
             rows, cols = self._grid(*segment.pixels.shape[:2])
             length = rows * cols + 4
         else:
-            length = self._frames(segment) + 2
+            length = self.audio.rows(self._frames(segment)) + 2
         spans.add(segment.modality.id, length, segment.loss)
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
@@ -364,6 +369,14 @@ class _Decoder:
         rest = self.sequence.modality[self.at :] != AUDIO.id
         count = int(rest.argmax()) if rest.any() else len(rest)
         self._close(AUDIO.id, count)
-        codes = self.sequence.codes[self.frame : self.frame + count]
+        codec = self.layout.tokenizers.audio
+        codes = self.layout.audio.read(
+            self.sequence.codes[self.frame : self.frame + count], codec.codebook_size
+        )
+        if len(codes) == 0:
+            raise ValueError(
+                f"{self.sequence.key}: the clip before position {self.at} has no whole frame in the layout "
+                f"{self.layout.audio.name!r}"
+            )
         self.frame += count
-        self._add(self.layout.tokenizers.audio.decode_audio(codes), loss)
+        self._add(codec.decode_audio(codes), loss)

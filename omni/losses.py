@@ -168,11 +168,12 @@ def corrupt_inputs(batch: OmniBatch, model: OmniTransformer, noise: Noise) -> Om
     )
     wrong_FK = noise.uniform(frame_N, codebooks) < code_rate_F[:, None]
     wrong_FK |= noise.uniform(frame_N, 1) < frame_rate_F[:, None]
+    held_FK = (batch.codes >= 0) & (batch.codes < model.vocabulary.codebook_size)
     random_FK = (noise.uniform(frame_N, codebooks) * model.vocabulary.codebook_size).long()
     return replace(
         batch,
         patches=batch.patches + strength_I[:, None] * noise.normal(patch_N, batch.patches.shape[1]),
-        codes=torch.where(wrong_FK, random_FK, batch.codes),
+        codes=torch.where(wrong_FK & held_FK, random_FK, batch.codes),
     )
 
 

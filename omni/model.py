@@ -24,6 +24,7 @@ from omni.nn.embed import Embed
 from omni.nn.encoders.encoders import Encoders
 from omni.nn.heads.audio import AudioHead
 from omni.nn.heads.image import ImageHead
+from omni.nn.heads.parallel_audio import ParallelAudioHead
 from omni.nn.heads.silent import SilentAudioHead, SilentImageHead
 from omni.nn.heads.text import TextHead
 from omni.nn.init import initialise
@@ -50,15 +51,13 @@ class OmniTransformer(nn.Module):
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
-        self.embed = Embed(config.width, vocabulary)
+        self.embed = Embed(config.width, vocabulary, gaps=config.audio.layout != "frame")
         self.rotary = Rotary(config.head_channels, config.rope)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = nn.RMSNorm(config.width)
         self.text_head = TextHead(config.width, vocabulary.text, config.text, self.embed.text)
         self.image_head = ImageHead(config, vocabulary) if config.image.generate else SilentImageHead()
-        self.audio_head = (
-            AudioHead(config, vocabulary) if config.audio.generate else SilentAudioHead(vocabulary)
-        )
+        self.audio_head = audio_head_of(config, vocabulary)
         self.encoders = Encoders(config, vocabulary) if config.encoders.any else None
 
     def forward(self, batch: OmniBatch, context: AttentionContext | None = None) -> Hidden:
@@ -101,3 +100,10 @@ class OmniTransformer(nn.Module):
         experts = sum(p.numel() for m in self.modules() if isinstance(m, Experts) for p in m.parameters())
         share = self.config.moe.top_k / self.config.moe.experts
         return {"total": total, "active": round(total - experts * (1 - share))}
+
+
+def audio_head_of(config: ModelConfig, vocabulary: Vocabulary) -> AudioHead:
+    """The head that the config's audio layout asks for, or none."""
+    if not config.audio.generate:
+        return SilentAudioHead(vocabulary)
+    return (AudioHead if config.audio.layout == "frame" else ParallelAudioHead)(config, vocabulary)

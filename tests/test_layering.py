@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 OMNI = ROOT / "omni"
 
 BASE = ("modality", "sequence", "media")
-FORMAT = (*BASE, "choice", "spans", "tokenizers", "layout")
-NETWORK = ("modality", "sequence", "nn", "model")
+FORMAT = (*BASE, "choice", "spans", "code_layout", "tokenizers", "layout")
+NETWORK = ("modality", "sequence", "code_layout", "nn", "model")
 USE = (*FORMAT, "nn", "model", "losses", "optim", "export", "checkpoint")
 LEARNING = (*USE, "inference", "evaluation", "training")
 
@@ -33,11 +33,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # the data branch
     "tokenizers": BASE,
     "spans": ("modality",),
-    "layout": (*BASE, "spans", "tokenizers"),
+    "code_layout": (),
+    "layout": (*BASE, "spans", "code_layout", "tokenizers"),
     "datamodules": FORMAT,
     # the model branch
-    "nn": ("modality", "sequence"),
-    "model": ("modality", "sequence", "nn"),
+    "nn": ("modality", "sequence", "code_layout"),
+    "model": ("modality", "sequence", "code_layout", "nn"),
     "losses": NETWORK,
     "optim": NETWORK,
     "export": (*FORMAT, "nn", "model"),
@@ -248,7 +249,7 @@ def test_imports_are_read_off_the_source(source: str, expected: list[tuple[str, 
     [
         ("omni.model", "omni.datamodules.packing", "data code and model code don't know each other"),
         ("omni.datamodules.packing", "omni.model", "data code and model code don't know each other"),
-        ("omni.nn.moe", "omni.model", "nn may import modality, sequence"),
+        ("omni.nn.moe", "omni.model", "nn may import modality, sequence, code_layout"),
         ("omni.losses", "omni.cli.main", "losses may import modality"),
         ("omni.modality", "omni.sequence", "modality may import nothing of omni"),
     ],

@@ -81,6 +81,7 @@ class OmniCLI(LightningCLI):
         parser.add_lightning_class_args(SourceTelemetry, "source_telemetry")
         parser.add_lightning_class_args(Throughput, "throughput")
         parser.link_arguments("data.tokenizers", "model.tokenizers")
+        parser.link_arguments("model.network.audio.layout", "data.audio_layout")
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "data.plan.seed", compute_fn=int)
         parser.link_arguments(

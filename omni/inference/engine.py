@@ -100,7 +100,8 @@ class Engine:
             ValueError: a model that can't generate.
         """
         require_causal(model.config)
-        self.layout, self.config = Layout(tokenizers), config or EngineConfig()
+        self.layout = Layout(tokenizers, model.config.audio.layout)
+        self.config = config or EngineConfig()
         self._batcher = Batcher(model, self.layout, self.config)
         self._inbox: deque[Handle] = deque()
         self._running: dict[Row, Handle] = {}

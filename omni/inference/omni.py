@@ -37,7 +37,7 @@ class Omni:
 
     def __init__(self, model: OmniTransformer, tokenizers: Tokenizers) -> None:
         self.model, self.tokenizers = model.eval(), tokenizers
-        self.layout = Layout(tokenizers)
+        self.layout = Layout(tokenizers, model.config.audio.layout)
 
     @classmethod
     def from_checkpoint(

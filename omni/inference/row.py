@@ -16,6 +16,9 @@ from omni.layout import Layout, SequenceBuilder
 from omni.modality import AUDIO, IMAGE, TEXT, ModalityName, modality_named
 from omni.sequence import Document, Role, Segment, Sequence, Text
 
+LONGEST = 1 << 40
+"""Frames of a clip whose end isn't known yet."""
+
 
 class Phase(Enum):
     """What the next position of a row is."""
@@ -58,6 +61,9 @@ class Row:
         self.phase = Phase.TEXT
         self.grid = (0, 0)
         self.patches = self.frames = self.text_count = 0
+        """Of the picture or clip that is being made: patches, and positions of audio; of the answer: tokens."""
+        self.clip_frames: int | None = None
+        """Frames of that clip, once they are known: some layouts have positions behind its last frame's first code."""
         self.forced: int | None = None
         self.reason: Reason = "end"
         self.logprobs: list[TokenLogprob] = []
@@ -151,7 +157,7 @@ class Row:
         elif token == layout.opening[IMAGE.id]:
             self.phase = Phase.GRID_ROWS
         elif token == layout.opening[AUDIO.id]:
-            self.phase, self.frames = Phase.FRAME, 0
+            self.phase, self.frames, self.clip_frames = Phase.FRAME, 0, None
         elif (token in layout.closing.values() and self.want is not None) or token == layout.text.end:
             self._finish(self.reason)
         elif self.text_count >= self.options.max_text:
@@ -188,24 +194,36 @@ class Row:
             self._force(self.layout.closing[IMAGE.id])
 
     def take_frame(self, codes_K: np.ndarray, end: int) -> None:
-        """Lay down the audio head's frame, or end the clip where code 0 is ``end``."""
-        if codes_K[0] == end:
+        """Lay down the audio head's codes as the layout has them, or end the clip where code 0 is ``end``."""
+        audio = self.layout.audio
+        if self.clip_frames is None and audio.begins(self.frames) and codes_K[0] == end:
+            self.clip_frames = audio.begun(self.frames)
+        if self._clip_is_whole:
             self._force(self.layout.closing[AUDIO.id])
             self.force()
             return
+        frame_1K = audio.frames_at(self.frames, self.frames + 1)
+        known = LONGEST if self.clip_frames is None else self.clip_frames
+        laid_K = audio.masked(codes_K[None], frame_1K, known, end)[0]
         for builder in self.builders:
-            builder.frame(codes_K, loss=True)
+            builder.frame(laid_K, loss=True)
         self.frames += 1
-        if self.frames >= self.max_frames:
+        if self.clip_frames is None and audio.begun(self.frames) >= self.max_frames:
+            self.clip_frames = self.max_frames
             self.reason = "length" if self.want is not None else self.reason
+        if self._clip_is_whole:
             self._force(self.layout.closing[AUDIO.id])
+
+    @property
+    def _clip_is_whole(self) -> bool:
+        return self.clip_frames is not None and self.frames >= self.layout.audio.rows(self.clip_frames)
 
     def _force(self, token: int) -> None:
         self.forced, self.phase = token, Phase.FORCED
 
     def cut(self, reason: Reason) -> None:
         """End the answer here: a clip is closed, an unfinished picture taken back."""
-        if self.phase is Phase.FRAME and self.frames:
+        if self.phase is Phase.FRAME and self.layout.audio.whole(self.frames):
             self._force(self.layout.closing[AUDIO.id])
         if self.phase is Phase.FORCED and len(self.builder.modality) > self.prompt_length:
             self.force()
@@ -219,6 +237,8 @@ class Row:
                 del kept[self.clip :]
             if self.phase is Phase.PATCH:
                 del self.builder.patches[len(self.builder.patches) - self.patches :]
+            if self.phase is Phase.FRAME:
+                del self.builder.codes[len(self.builder.codes) - self.frames :]
         self._finish(reason)
 
     def answer(self) -> list[Segment]:

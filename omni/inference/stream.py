@@ -21,7 +21,9 @@ class Stream:
     def __init__(self, row: Row) -> None:
         self.row, self.layout = row, row.layout
         self.at = len(row.builder.modality)
-        self.frames, self.patches = len(row.builder.codes), len(row.builder.patches)
+        self.patches = len(row.builder.patches)
+        self.clip, self.said = len(row.builder.codes), 0
+        """Where the newest clip begins among the codes, and how many of its frames were decoded."""
         self.run: TextRun = row.run
         self.decoder: StreamDecoder | None = None
 
@@ -37,7 +39,7 @@ class Stream:
             elif builder.text_ids[at] in self.layout.opening.values():
                 found += self._text(True)
         self.at = len(builder.modality)
-        if len(builder.codes) - self.frames >= FRAMES:
+        if self.layout.audio.whole(len(builder.codes) - self.clip) - self.said >= FRAMES:
             found += self._sound(ends=False)
         return found + self._text(self.row.phase is Phase.DONE)
 
@@ -58,14 +60,17 @@ class Stream:
         return self._sound(ends=True)
 
     def _sound(self, ends: bool) -> list[Event]:
-        codec, codes = self.layout.tokenizers.audio, self.row.builder.codes
+        codec, rows = self.layout.tokenizers.audio, self.row.builder.codes[self.clip :]
         self.decoder = self.decoder or codec.stream()
         parts = []
-        if len(codes) > self.frames:
-            parts.append(self.decoder.push(np.array(codes[self.frames :], dtype=np.int64)))
-            self.frames = len(codes)
+        rows_RK = np.array(rows, dtype=np.int64).reshape(-1, codec.codebooks)
+        codes_FK = self.layout.audio.read(rows_RK, codec.codebook_size)
+        if len(codes_FK) > self.said:
+            parts.append(self.decoder.push(codes_FK[self.said :]))
+            self.said = len(codes_FK)
         if ends:
             parts.append(self.decoder.flush())
             self.decoder = None
+            self.clip, self.said = len(self.row.builder.codes), 0
         waveform = np.concatenate(parts)
         return [SoundPiece(waveform, codec.sample_rate, ends)] if ends or len(waveform) else []

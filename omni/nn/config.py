@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from omni.code_layout import LayoutName
 from omni.modality import AUDIO, IMAGE, TEXT, Modality
 from omni.nn.checks import at_least, require
 from omni.nn.context_config import RecomputeConfig, RopeConfig
@@ -115,6 +116,9 @@ class AudioHeadConfig:
     """Weight of the audio loss, which is per frame (nats of all its codes)."""
     generate: bool = True
     """Whether there is such a head; a model without one reads clips and says nothing."""
+    layout: LayoutName = "frame"
+    """How codes lie on positions: whole frames, said by the depth head; or ``delay`` or ``flat``, for comparison,
+    whose codes are said at once or one a position (``omni.code_layout``)."""
 
     def __post_init__(self) -> None:
         _at_least(self, "audio.", width=1, depth=0, input_corruption=0, loss_weight=0)

@@ -28,13 +28,16 @@ class Encoding:
 def encoding_of(config: ModelConfig, vocabulary: Vocabulary, workload: Workload) -> Encoding:
     """FLOPs of the encoders of ``config``. They read the patches and frames that are not learnt."""
     image, audio = config.encoders.image, config.encoders.audio
-    looked = (image, _vision(image, vocabulary), 4.0 * image.width * workload.picture)
-    heard = (audio, _conformer(audio), 4.0 * audio.width * workload.clip)
+    encoders: list[tuple[str, ImageEncoderConfig | AudioEncoderConfig, float, int]] = [
+        ("image", image, _vision(image, vocabulary), workload.picture),
+        ("audio", audio, _conformer(audio), workload.clip),
+    ]
     parts = dict.fromkeys((*TOWERS.values(), PROJECTORS), 0.0)
     gradless = frozen = scores = 0.0
-    for name, (encoder, products, attention) in {"image": looked, "audio": heard}.items():
+    for name, encoder, products, length in encoders:
         if not encoder.layers:
             continue
+        attention = 4.0 * encoder.width * length
         read = getattr(workload.mix, name) * (1 - getattr(workload.learnt, name))
         parts[TOWERS[name]] = read * (products + encoder.layers * attention)
         parts[PROJECTORS] += read * 2.0 * config.width * (encoder.width + config.width)

@@ -94,7 +94,8 @@ def _image_head(config: ModelConfig, vocabulary: Vocabulary) -> float:
 
 
 def _audio_head(config: ModelConfig, vocabulary: Vocabulary) -> float:
-    """One frame: the condition once, the blocks and the logits for each codebook."""
+    """One position: the condition once, the blocks and the logits for each code that stands there."""
     width, depth = config.audio.width, config.audio.depth
     code = depth * _modulated(width) + 2.0 * width * (vocabulary.codebook_size + 1)
-    return 2.0 * config.width * width + vocabulary.codebooks * code
+    codes = 1 if config.audio.layout == "flat" else vocabulary.codebooks
+    return 2.0 * config.width * width + codes * code

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from omni.code_layout import LayoutName
 from omni.model import OmniTransformer
 from omni.nn.config import AudioHeadConfig, ImageHeadConfig, ModelConfig
 from omni.nn.encoders.config import AudioEncoderConfig, EncodersConfig, ImageEncoderConfig
@@ -94,6 +95,20 @@ def test_heads_cost_for_what_is_learnt() -> None:
     silent = small_config(image=ImageHeadConfig(generate=False), audio=AudioHeadConfig(generate=False))
     parts = flops_of(silent, VOCABULARY, replace(workload(2), learnt=Learnt())).parts
     assert parts["image_head"] == parts["audio_head"] == 0
+
+
+@pytest.mark.parametrize("layout", ["delay", "flat"])
+def test_the_head_of_a_late_layout_counts_as_the_formula_says(layout: LayoutName) -> None:
+    """K codes at each position with ``delay``, one with ``flat``."""
+    model = OmniTransformer(small_config(audio=AudioHeadConfig(width=64, depth=1, layout=layout)), VOCABULARY)
+    model.initialise(0)
+    hidden, codes = torch.randn(40, 128, requires_grad=True), torch.randint(64, (40, 4))
+    if layout == "flat":
+        codes[torch.arange(40)[:, None] % 4 != torch.arange(4)] = -1
+    planned = flops_of(model.config, VOCABULARY, Workload(mix=Mix(text=0.0, audio=1.0)))
+    with flop_counter() as counter:
+        model.audio_head.loss(hidden, codes)[0].backward()
+    assert counter.get_total_flops() == pytest.approx(40 * 3 * planned.parts["audio_head"], rel=0.01)
 
 
 def test_parameters_by_part_and_by_hand() -> None:

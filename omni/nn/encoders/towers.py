@@ -9,10 +9,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torchaudio.models import Conformer
-from torchvision.models.vision_transformer import EncoderBlock
 
 from omni.nn.config import Vocabulary
+from omni.nn.embed import sum_of_codes
 from omni.nn.encoders.config import AudioEncoderConfig, ImageEncoderConfig
 from omni.nn.encoders.segments import one_by_one
 from omni.sequence import grid_places
@@ -26,6 +25,9 @@ class ImageTower(nn.Module):
     """
 
     def __init__(self, config: ImageEncoderConfig, vocabulary: Vocabulary) -> None:
+        # here, since most models have no tower and the package takes a second to import
+        from torchvision.models.vision_transformer import EncoderBlock
+
         super().__init__()
         width = config.width
         self.patch = nn.Linear(vocabulary.patch_values, width)
@@ -56,6 +58,8 @@ class AudioTower(nn.Module):
     code_offsets_K: Tensor
 
     def __init__(self, config: AudioEncoderConfig, vocabulary: Vocabulary) -> None:
+        from torchaudio.models import Conformer  # here as above
+
         super().__init__()
         self.codes = nn.Embedding(vocabulary.codebooks * vocabulary.codebook_size, config.width)
         self.conformer = Conformer(
@@ -69,7 +73,8 @@ class AudioTower(nn.Module):
         self, codes_FK: Int[Tensor, "F K"], coords_F3: Int[Tensor, "F 3"], lengths: list[int]
     ) -> Float[Tensor, "F H"]:
         """Codes of clips one behind another, ``lengths`` frames of each. The convolution tells where a frame lies."""
-        return self.norm(one_by_one(self.codes(codes_FK + self.code_offsets_K).sum(1), lengths, self._run))
+        x_FH = sum_of_codes(self.codes, codes_FK, self.code_offsets_K)
+        return self.norm(one_by_one(x_FH, lengths, self._run))
 
     def _run(self, x_BLH: Float[Tensor, "B L H"]) -> Float[Tensor, "B L H"]:
         x_LBH = x_BLH.transpose(0, 1)

@@ -26,7 +26,7 @@ def test_what_is_asked_is_read_and_what_is_answered_is_not() -> None:
     )
     batch = collate([sequences_of([document])])
     shown = "".join("R" if read else "." for read in read_positions(batch, IMAGE)[0].tolist())
-    # <|begin|> <|user|> <|image|> size size P P <|/image|> a <|end|> <|assistant|> <|image|> size size P P <|/image|> ...
+    # <|begin|> <|user|> <|image|> size size P P <|/image|> a <|end|> <|assistant|> <|image|> size size P P ...
     assert shown == ".....RR..........."
     assert not read_positions(batch, AUDIO).any()
 
