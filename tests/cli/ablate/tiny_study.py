@@ -48,7 +48,7 @@ def write_study(folder: Path, **changes: Any) -> Path:
         "seeds": [0, 1],
         "budget": {"match": "flops", "steps": STEPS, "tolerance": 0.2},
         "data": {name: str(corpus / name) for name in ("tokenizers", "train", "heldout")},
-        "measure": {"limit": 2, "resamples": 200, "latency": 1, "rounds": 1, "samples": 1},
+        "measure": {"limit": 2, "resamples": 100, "latency": 1, "rounds": 1, "samples": 1},
     }  # fmt: skip
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(study | changes, sort_keys=False))

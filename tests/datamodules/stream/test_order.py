@@ -11,7 +11,7 @@ from omni.datamodules.stream.plan import Plan
 from omni.datamodules.stream.plan_config import PlanConfig
 from omni.datamodules.stream.table import Table
 
-CONFIG = PlanConfig(row_length=64, global_rows=2, window=32, seed=3)
+CONFIG = PlanConfig(row_length=64, global_rows=2, window=32, run=1, seed=3)
 
 
 def table(lengths: np.ndarray) -> Table:
