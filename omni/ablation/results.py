@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from omni.ablation.budget import PlannedRun
 from omni.ablation.differences import Difference, paired_difference
+from omni.ablation.figures import kind_of
 from omni.ablation.order import OrderCheck, WindowHash, check_order
 from omni.ablation.outcomes import POOLED, Outcomes, paired_scores, shared_figures
 from omni.ablation.scaling import PowerLaw, fit_power_law
@@ -149,6 +150,8 @@ def _comparison(
 ) -> Comparison:
     scores, base = paired_scores(figure, first, second)
     difference = paired_difference(scores, base, study.measure.resamples)
+    if kind_of(figure).unit == "share":  # a wide interval of few seeds may reach further than shares can
+        difference = replace(difference, low=max(-1.0, difference.low), high=min(1.0, difference.high))
     return Comparison(
         size=size,
         figure=figure,

@@ -101,8 +101,8 @@ class Data:
     judges: Path | None = None
     """Folder of judges (``omni demo`` saves them); figures on pictures and sound need them."""
     census: Mapping[str, Any] | None = None
-    """What a dry run takes the data to hold while they aren't made: the fields of a ``Census`` under ``all``, and under
-    the name of each stage of a cascade."""
+    """What a dry run takes the data to hold while they aren't made: the fields of a ``Census`` under ``all`` or the
+    name of a stage, with ``-delay`` or ``-flat`` behind it for these layouts of audio codes."""
 
 
 @dataclass(frozen=True, kw_only=True)

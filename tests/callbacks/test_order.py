@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+
+import lightning
 
 from omni.ablation.order import read_order
 from omni.callbacks.order import OrderLog
@@ -32,12 +32,27 @@ class Loader:
         return Window(self.window()) if self.window() < 3 else None
 
 
+class Trainer(lightning.Trainer):
+    """As far as the callback looks."""
+
+    def __init__(self, loader: Loader, rank: int) -> None:
+        self.loader, self.rank = loader, rank
+
+    @property
+    def train_dataloader(self) -> Loader:
+        return self.loader
+
+    @property
+    def is_global_zero(self) -> bool:
+        return self.rank == 0
+
+
 def run(file: Path, steps: int, first: int = 0, rank: int = 0) -> None:
     loader = Loader()
     loader.step = first
-    trainer: Any = SimpleNamespace(train_dataloader=loader, is_global_zero=rank == 0)
+    trainer = Trainer(loader, rank)
     log = OrderLog(str(file))
-    log.on_train_start(trainer, None)  # type: ignore[arg-type]
+    log.on_train_start(trainer, lightning.LightningModule())
     for _ in range(steps):
         loader.step += 1
         log.on_train_batch_end(trainer)

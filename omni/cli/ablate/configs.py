@@ -50,12 +50,18 @@ class PartConfigs:
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         full = checked(path, str(self.study.source))
         plan = config_from_dict(PlanConfig, full["data"]["plan"], "data.plan")
-        census = (
-            count_data(full)
-            if self.places.ready_for(part.name)
-            else stated_census(self.study.data, part.name, str(self.study.source))
-        )
+        if self.places.ready_for(part.name):
+            census = count_data(full)
+        else:
+            census = stated_census(self.study.data, census_name(part), str(self.study.source))
         return Sized(read_source(path).config, self._vocabulary, census, plan.row_length, plan.global_rows)
+
+
+def census_name(part: Part) -> str:
+    """Under what ``data.census`` has what a part learns from: positions depend on the layout of audio codes."""
+    network = (part.config.get("model") or {}).get("network") or {}
+    layout = (network.get("audio") or {}).get("layout", "frame")
+    return (part.name or "all") + ("" if layout == "frame" else f"-{layout}")
 
 
 def with_data(part: Part, places: Places) -> dict[str, Any]:

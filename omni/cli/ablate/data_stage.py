@@ -178,16 +178,16 @@ def vocabulary_at(places: Places) -> Vocabulary:
     )
 
 
-def stated_census(data: Data, stage: str, where: str) -> Census:
-    """The census that the study states of its data, or of those of a stage of a cascade.
+def stated_census(data: Data, name: str, where: str) -> Census:
+    """The census that the study states under ``name``.
 
     Raises:
         ValueError: it states none.
     """
-    stated = (data.census or {}).get(stage or "all")
+    stated = (data.census or {}).get(name)
     if stated is None:
         raise ValueError(
-            f"{where}: the data aren't made yet, and data.census.{stage or 'all'} doesn't say what they hold. Make "
-            "them with `omni ablate STUDY --data`, which prints it, or run the study"
+            f"{where}: the data aren't made yet, and data.census.{name} doesn't say what they hold. Make them with "
+            f"`omni ablate STUDY --data`, which prints it, or run the study"
         )
-    return census_of(stated, f"{where}: data.census.{stage or 'all'}")
+    return census_of(stated, f"{where}: data.census.{name}")

@@ -18,7 +18,7 @@ from omni.ablation.expand import Run, runs_of
 from omni.ablation.mapping import nearest
 from omni.ablation.study import Study
 from omni.ablation.study_file import parse_changes, read_study
-from omni.cli.ablate.configs import PartConfigs, fit_config, with_data
+from omni.cli.ablate.configs import PartConfigs, census_name, fit_config, with_data
 from omni.cli.ablate.data_stage import Places, make_data, places_of
 from omni.cli.ablate.launch import submit
 from omni.cli.ablate.planning import plan_json, print_plan
@@ -104,9 +104,7 @@ def _stated(study: Study, runs: Sequence[Run], places: Places) -> dict[str, Any]
     """What ``data.census`` of the study may say."""
     with tempfile.TemporaryDirectory() as folder:
         configs = PartConfigs(study, places, Path(folder))
-        return {
-            part.name or "all": configs.sized(part).census.as_json() for run in runs for part in run.parts
-        }
+        return {census_name(part): configs.sized(part).census.as_json() for run in runs for part in run.parts}
 
 
 def _rate(planned: Sequence[PlannedRun], out: Path) -> float | None:

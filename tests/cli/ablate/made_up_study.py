@@ -70,7 +70,7 @@ def _result(folder: Path, planned: PlannedRun, failed: bool) -> RunResult:
     outcomes: dict[str, dict[str, tuple[float, float]]] = {}
     hard = np.random.default_rng(0).normal(3.0, 0.5, EXAMPLES)
     scale = (planned.flops / 1e12) ** -0.05
-    for figure, gain in zip(POOLED, (0.4 if ahead else 0.0, 0.0, 0.1), strict=True):
+    for figure, gain in zip(POOLED, (1.5 if ahead else 0.0, 0.0, 0.1), strict=True):
         values = scale * hard - gain + rng.normal(0, 0.05) + rng.normal(0, 0.1, EXAMPLES)
         outcomes[figure] = {f"d{n}": (float(value), 1.0) for n, value in enumerate(values)}
     for figure in SHARES:
@@ -99,12 +99,12 @@ def measured() -> Measured:
     costs = {}
     for number, name in enumerate(VARIANTS):
         latency = {
-            "image_to_text": Latency(0.02 + 0.01 * number, 0.05 + 0.02 * number, 3),
-            SPOKEN: Latency(0.1, 0.4 + 0.3 * number, 14),
+            "image_to_text": Latency(0.02 + 0.01 * number, 0.05 + 0.02 * number, 3.0),
+            SPOKEN: Latency(0.1, 0.4 + 0.3 * number, 14.0),
         }
         if name == "cascade":
             stages = (("audio_to_text", 0.2), ("text_to_audio", 0.8))
-            costs[name] = Cost(latency=latency | {SPOKEN: Latency(1.0, 1.0, 1, stages)})
+            costs[name] = Cost(latency=latency | {SPOKEN: Latency(1.0, 1.0, 1.0, stages)})
         else:
             costs[name] = Cost({"image_to_text": 17.0}, 0.5, 64.0, 1100.0, latency)
     load_XME = np.random.default_rng(0).dirichlet(np.ones(8), (2, 3))

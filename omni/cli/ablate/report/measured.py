@@ -43,6 +43,7 @@ def _training_table(study: Study, measured: Measured) -> Markup:
             tag("td", f"{cost.positions_per_second:,.0f}"),
         )
         for name, cost in measured.costs.items()
+        if cost.documents_per_second is not None and cost.positions_per_second is not None
     ]
     return tag(
         "div", tag("table", tag("thead", head), tag("tbody", *rows), class_="figures"), class_="scroll"

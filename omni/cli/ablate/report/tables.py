@@ -29,7 +29,7 @@ def budget_table(results: StudyResults) -> Markup:
         f"Matched: {results.study.budget.match.replace('_', ' ')} ({spread}; allowed are "
         f"{results.plan['tolerance']:.1%}). FLOPs are counted from config and data: forward and backward pass of "
         "matrix products and attention. Tokens are positions, as the run's log counted them. Tokens a second are of "
-        "the whole `omni fit`, start and validation included, one run after another: other work on the machine "
+        "the whole training process, start and validation included, one run after another: other work on the machine "
         "counts; costs measured in alternation stand below."
     )
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="figures")
