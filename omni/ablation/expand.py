@@ -71,11 +71,11 @@ def _parts(study: Study, variant: Variant, size: Size) -> tuple[Part, ...]:
     _check_own(study, variant, size, where)
     base = variant.config or study.config
     if not variant.stages:
-        keys = _filled({**size.set, **variant.set}, study)
+        keys = _filled({**study.set, **size.set, **variant.set}, study)
         return (Part("", 1.0, with_keys(read_config(base), keys, where)),)
     found = []
     for stage in variant.stages:
-        keys = _filled({**size.set, **variant.set, **stage.set}, study)
+        keys = _filled({**study.set, **size.set, **variant.set, **stage.set}, study)
         found.append(Part(stage.name, stage.share, with_keys(read_config(stage.config or base), keys, where)))
     return tuple(found)
 
@@ -93,7 +93,7 @@ def _filled(keys: Mapping[str, Any], study: Study) -> dict[str, Any]:
 
 
 def _check_own(study: Study, variant: Variant, size: Size, where: str) -> None:
-    for keys in (size.set, variant.set, *(stage.set for stage in variant.stages)):
+    for keys in (study.set, size.set, variant.set, *(stage.set for stage in variant.stages)):
         for key in keys:
             if key in RESERVED:
                 raise ValueError(f"{where}: {key} is set by the study: use {RESERVED[key]}")

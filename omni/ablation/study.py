@@ -140,6 +140,8 @@ class Study:
     """What it asks, in a sentence for the report."""
     config: Path
     """Config of ``omni fit`` that all variants share."""
+    set: Mapping[str, Any]
+    """Values by dotted config key, over those of the config, for all variants."""
     variants: tuple[Variant, ...]
     """Swept keys are spelt out: a variant for each combination of their values."""
     baseline: str

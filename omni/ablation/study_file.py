@@ -27,7 +27,7 @@ from omni.ablation.study import (
 from omni.ablation.values import NUMBERS, mapping, typed, typed_fields
 
 KEYS = (
-    *("name", "question", "config", "variants", "sweep", "baseline", "seeds", "sizes", "budget"),
+    *("name", "question", "config", "set", "variants", "sweep", "baseline", "seeds", "sizes", "budget"),
     *("data", "measure", "machine"),
 )
 _UNSAFE = re.compile(r"[^A-Za-z0-9.=_,+-]+")
@@ -51,6 +51,7 @@ def read_study(path: Path, changes: Mapping[str, Any] | None = None) -> Study:
         name=typed(values.get("name", path.stem), str, f"{where}: name"),
         question=typed(values.get("question", ""), str, f"{where}: question"),
         config=_beside(path, values["config"], f"{where}: config"),
+        set=mapping(values.get("set") or {}, f"{where}: set"),
         variants=variants,
         baseline=nearest(str(values.get("baseline", names[0])), names, f"{where}: baseline"),
         seeds=_seeds(values.get("seeds", [0]), f"{where}: seeds"),
