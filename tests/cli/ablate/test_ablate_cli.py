@@ -102,7 +102,7 @@ def finished(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out")
     study = yaml.safe_load((folder / "study.yaml").read_text())
     study["seeds"] = [0]
-    study["measure"] = {"limit": 1, "resamples": 100, "latency": 0, "rounds": 1, "samples": 1}
+    study["measure"] = {"limit": 1, "resamples": 100, "latency": 0, "rounds": 1, "samples": 0}
     study["variants"]["broken"] = {"set": {"data.batch_rows": 3}}
     path = folder / "failing.yaml"
     path.write_text(yaml.safe_dump(study, sort_keys=False))

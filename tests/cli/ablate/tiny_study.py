@@ -21,9 +21,9 @@ STEPS = 4
 
 
 def write_study(folder: Path, **changes: Any) -> Path:
-    """Corpus, config and study below ``folder``: dense against four experts, two seeds."""
+    """Corpus, config and study below ``folder``: dense against four experts, two seeds; four held-out documents."""
     corpus = write_corpus(folder / "corpus")
-    write_measured(tiny_documents(24, seed=1), corpus / "heldout", corpus / "tokenizers")
+    write_measured(tiny_documents(4, seed=1), corpus / "heldout", corpus / "tokenizers")
     network = asdict(tiny_config())
     fit = {
         "model": {"network": network, "optim": {"lr": 3e-3, "warmup_steps": 2}},
