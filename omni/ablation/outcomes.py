@@ -53,6 +53,9 @@ def paired_scores(
 ) -> tuple[Scores, Scores]:
     """Scores of two variants, a run of each per seed in the same order, on the examples that all of them have.
 
+    Losses of both are divided by the targets of the second: another layout of audio codes cuts the same clip into
+    more targets, each of fewer nats, and only the nats of the whole clip compare.
+
     Raises:
         ValueError: no example is in all of them.
     """
@@ -60,7 +63,8 @@ def paired_scores(
     if not keys:
         raise ValueError(f"{figure}: the runs have no held-out example in common")
     order = sorted(keys)
-    return _scores(figure, first, order), _scores(figure, second, order)
+    one, other = _scores(figure, first, order), _scores(figure, second, order)
+    return (Scores(one.sums, other.counts) if figure.endswith("_loss") else one), other
 
 
 def _scores(figure: str, runs: Sequence[Outcomes], order: Sequence[str]) -> Scores:

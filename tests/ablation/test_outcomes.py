@@ -35,6 +35,14 @@ def test_runs_are_paired_on_the_examples_that_all_have(tmp_path: Path) -> None:
     assert second.sums.tolist() == [[1, 1], [1, 0]]
 
 
+def test_losses_are_compared_per_target_of_the_second(tmp_path: Path) -> None:
+    """A clip of 4 frames costs 40 nats as frames, and 36 as 24 codes: 10 and 9 nats a frame, not 10 and 1.5."""
+    flat = read_outcomes(write(tmp_path / "a.csv", "x_audio_loss,d,36,24\n"))
+    frame = read_outcomes(write(tmp_path / "b.csv", "x_audio_loss,d,40,4\n"))
+    first, second = paired_scores("x_audio_loss", [flat], [frame])
+    assert (first.value, second.value) == (9, 10)
+
+
 def test_runs_without_a_common_example_are_refused(tmp_path: Path) -> None:
     one = read_outcomes(write(tmp_path / "a.csv", "x_exact,d,1,1\n"))
     other = read_outcomes(write(tmp_path / "b.csv", "x_exact,e,1,1\n"))
