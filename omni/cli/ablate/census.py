@@ -11,6 +11,7 @@ from jaxtyping import UInt32
 
 from omni.ablation.census import Census
 from omni.checkpoint import config_from_dict
+from omni.code_layout import LayoutName
 from omni.datamodules.omni_datamodule import OmniDataModule
 from omni.datamodules.shards.reader import ShardReader
 from omni.datamodules.stream.measure import measure
@@ -28,18 +29,17 @@ def count_data(config: Mapping[str, Any]) -> Census:
         ValueError, DocumentError: as the data module, for settings or shards that can't be used.
     """
     data = {key: config["data"].get(key) for key in ("tokenizers", "train", "plan", "measure")}
-    layout = config["model"]["network"]["audio"].get("layout", "frame")
+    layout = config["model"]["network"]["audio"]["layout"]
     known = json.dumps([data, layout], default=str)
     if known not in _counted:
         _counted[known] = _count(data, layout)
     return _counted[known]
 
 
-def _count(data: Mapping[str, Any], layout: str) -> Census:
+def _count(data: Mapping[str, Any], layout: LayoutName) -> Census:
     plan = config_from_dict(PlanConfig, data.get("plan") or {}, "data.plan")
-    laid = {} if layout == "frame" else {"audio_layout": layout}
     module = OmniDataModule(
-        str(data["tokenizers"]), data["train"], None, plan, measure=bool(data["measure"]), **laid
+        str(data["tokenizers"]), data["train"], None, plan, measure=bool(data["measure"]), audio_layout=layout
     )
     module.setup("fit")
     spans = [one for folder in module.folders.values() for one in _spans(folder.store.reader, module)]
