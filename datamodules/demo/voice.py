@@ -11,6 +11,7 @@ _FRAME, _HOP = 0.04, 0.01  # seconds
 _LOWEST, _HIGHEST = 70.0, 400.0  # Hz
 _VOICED = 0.5  # of the autocorrelation at no delay
 _LOUD = 0.1  # of the loudest frame's energy; quieter frames have no pitch that can be trusted
+_NEARLY = 0.9
 _FEWEST = 6  # voiced frames
 _SLIP = 0.75  # octaves from the median; frames further off were taken for an octave higher or lower
 
@@ -54,7 +55,11 @@ def pitch_track(waveform_W: Float[np.ndarray, " W"], sample_rate: int) -> Float[
     energy = correlation[:, 0]
     first, last = int(sample_rate / _HIGHEST), min(int(sample_rate / _LOWEST), size // 2)
     delays = correlation[:, first : last + 1]
-    best = delays.argmax(1)
+    # twice the period is as good a peak as the period: the first that is nearly as high as the highest counts
+    early = (delays >= _NEARLY * delays.max(1, keepdims=True)).argmax(1)
+    place = np.arange(delays.shape[1])
+    near = (place >= early[:, None]) & (place < early[:, None] + first)
+    best = np.where(near, delays, -np.inf).argmax(1)
     height = delays[np.arange(len(delays)), best] / np.maximum(energy, 1e-12)
     inside = (best > 0) & (best < delays.shape[1] - 1)  # a peak, not the slope at an end
     voiced = (height >= _VOICED) & inside & (energy >= _LOUD * energy.max())

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,12 +14,21 @@ import yaml
 
 from omni.cli.ablate.runner import Job
 from omni.cli.main import main
+from omni.inference.omni import Omni
 from omni.inference.options import SamplingOptions
 from tests.tiny import tiny_documents
 from tests.tiny_model import tiny_config
 from tests.tiny_run import GLOBAL_ROWS, ROW_LENGTH, write_corpus, write_measured
 
 STEPS = 4
+assert Omni, "loaded before its options are patched"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Short(SamplingOptions):
+    """Answers of four tokens at most."""
+
+    max_text: int = 4
 
 
 def write_study(folder: Path, **changes: Any) -> Path:
@@ -69,7 +77,7 @@ def run_here(jobs: Sequence[Job], at_once: int, tell: Any) -> None:
         job.folder.mkdir(parents=True, exist_ok=True)
         for command in job.commands[len(job.status["ended"]) :]:
             begun = time.monotonic()
-            with patch("omni.inference.options.SamplingOptions", partial(SamplingOptions, max_text=4)):
+            with patch("omni.inference.options.SamplingOptions", Short):
                 code = main(list(command.arguments))
             job.status["seconds"][command.name] = time.monotonic() - begun
             job.status["peak_memory_gib"][command.name] = 0.5

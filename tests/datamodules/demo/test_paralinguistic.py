@@ -36,9 +36,9 @@ def test_the_pitch_of_a_tone_is_found(hertz: int) -> None:
 
 
 def test_the_pitch_range_of_a_glide_is_its_middle_eighty_percent() -> None:
-    """Two octaves in equal steps of time: from the 10th to the 90th percentile 0.8 of 24 semitones, in an octave."""
+    """An octave in equal steps of time: from the 10th to the 90th percentile 0.8 of 12 semitones."""
     glide = voiced(110 * 2 ** np.linspace(0, 1, 8000))
-    assert pitch_range(glide) == pytest.approx(0.8 * 12, abs=1.0)
+    assert pitch_range(glide) == pytest.approx(0.8 * 12, abs=1.5)
     assert pitch_range(voiced(np.full(8000, 120.0))) == pytest.approx(0, abs=0.3)
 
 
@@ -50,8 +50,8 @@ def test_noise_has_no_pitch_range() -> None:
 
 def test_a_clip_comes_at_the_level_asked_for_but_is_never_cut_off() -> None:
     tone = voiced(np.full(4000, 120.0))
-    assert level_db(at_level(tone, -35)) == pytest.approx(-35, abs=0.1)
-    assert np.abs(at_level(tone, 10).waveform).max() <= 1
+    assert level_db(at_level(tone, -35.0)) == pytest.approx(-35, abs=0.1)
+    assert np.abs(at_level(tone, 10.0).waveform).max() <= 1
 
 
 def stroke(lean: float, width: float) -> UInt8[np.ndarray, "16 16 3"]:
