@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from omni.ablation.census import census_of
+from omni.ablation.expand import runs_of
+from omni.ablation.study_file import read_study
 from omni.checkpoint import config_from_dict, load_model
 from omni.cli.lightning_cli import OmniCLI
 from omni.losses import loss_names
@@ -21,6 +24,7 @@ from tests.tiny_run import write_corpus
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.yaml"))
 EXPERIMENTS = [path for path in FILES if path.parts[0] == "experiment"]
+STUDIES = [path for path in FILES if path.parts[0] == "ablation"]
 DEMO = CONFIGS / "experiment" / "demo.yaml"
 
 
@@ -70,10 +74,23 @@ def test_every_experiment_loads(capsys: pytest.CaptureFixture[str], path: Path) 
         assert data["plan"]["global_rows"] == rows, f"{path}: rows of a step against batches x ranks"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path not in EXPERIMENTS], ids=str)
+@pytest.mark.parametrize("path", [path for path in FILES if path not in (*EXPERIMENTS, *STUDIES)], ids=str)
 def test_every_part_loads_in_the_place_of_the_demos(capsys: pytest.CaptureFixture[str], path: Path) -> None:
     key = {"model": "model.network", "data": "data", "parallel": "config"}[path.parts[0]]
     printed(capsys, DEMO, f"--{key}", str(CONFIGS / path))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=str)
+def test_every_study_expands_to_configs_that_load(capsys: pytest.CaptureFixture[str], path: Path) -> None:
+    """Each of its variants is a config that ``omni fit`` takes; the data are those of the study."""
+    study = read_study(CONFIGS / path)
+    for run in runs_of(study)[: len(study.variants)]:
+        for part in run.parts:
+            Path("part.yaml").write_text(yaml.safe_dump(dict(part.config)))
+            assert printed(capsys, Path("part.yaml"))["model"]["network"]["layers"] > 0
+    assert study.data.census is not None
+    for part in runs_of(study)[0].parts:
+        census_of(study.data.census[part.name or "all"], str(path))
 
 
 @pytest.mark.parametrize("length", [16, 128])

@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "callbacks": (*LEARNING, "parallel"),
     "baselines": (*LEARNING, "parallel", "callbacks"),
     "planning": (*LEARNING, "parallel", "callbacks"),
-    "ablation": (*LEARNING, "parallel", "callbacks"),
+    "ablation": (*LEARNING, "parallel", "callbacks", "baselines", "planning"),
     "serve": (*LEARNING, "parallel", "callbacks"),
 }
 """Layer (first name below ``omni``): the other layers that it may import."""

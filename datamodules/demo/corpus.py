@@ -17,6 +17,7 @@ from omni.datamodules.demo.charts import HELDOUT_START, Chart, draw_chart
 from omni.datamodules.demo.deck import Deck, named_rng
 from omni.datamodules.demo.digit_tasks import DigitTasks
 from omni.datamodules.demo.digits import DigitPicture, digit_pictures
+from omni.datamodules.demo.paralinguistic import SOURCES, ParalinguisticTasks
 from omni.datamodules.demo.prose import Passage, code_passages, prose_passages
 from omni.datamodules.demo.recorded import recorded_words
 from omni.datamodules.demo.size import HELDOUT_SIZE, TRAIN_SIZE, CorpusSize
@@ -121,6 +122,9 @@ class DemoCorpus:
         rng = named_rng(self.seed, part, source)
         if source == "chart_to_text":
             return (describe_chart(chart, rng) for chart in self.charts.of(part)[:count])
+        if source in SOURCES:
+            asked = ParalinguisticTasks(self.speech, self.digits, self.shown, part, rng)
+            return iter(getattr(asked, source)(count))
         if source in ("prose", "code"):
             passages = (self.prose if source == "prose" else self.code).of(part)
             chosen = rng.permutation(len(passages))[:count]

@@ -38,6 +38,12 @@ class CorpusSize:
     """English passages."""
     code: int = 60
     """Passages of Python code."""
+    speaker: int = 0
+    """A speaker is named; like the next two not part of the demo, but of studies (docs/ablations.md)."""
+    manner: int = 0
+    """A clip is called fast or slow, loud or quiet, lively or flat."""
+    writing: int = 0
+    """The writing of a digit is called thick or thin, or slanted to the left or right."""
 
     def __post_init__(self) -> None:
         for name, count in self.counts().items():

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from omni.datamodules.stream.balance import balanced_shares
 from omni.datamodules.stream.batches import Batch, Batches, Fetched, Share
+from omni.datamodules.stream.order import WindowOrder, window_order
 from omni.datamodules.stream.plan import Plan, Step
 from omni.datamodules.stream.state import PlanState, pack_state, unpack_state
 from omni.datamodules.stream.threads import fetch_in_threads
@@ -166,6 +167,14 @@ class PlannedLoader(Generic[Batch]):
             name: {**found._asdict(), "damaged": store.damaged}
             for (name, found), store in zip(progress.items(), self.batches.stores, strict=True)
         }
+
+    def order(self) -> WindowOrder | None:
+        """Hashes of the window that the next row belongs to."""
+        return window_order(self.plan, self._state)
+
+    def window(self) -> int:
+        """Number of that window."""
+        return self._state.window
 
     def state_dict(self) -> dict[str, Any]:
         """The plan's state behind the last whole step that was yielded, and the batches yielded since."""

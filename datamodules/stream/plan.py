@@ -154,6 +154,11 @@ class Plan:
         step = Step(state.step, tuple(rows), tuple(costs), tuple(targets.tolist()), positions)
         return step, PlanState(state.step + 1, number, row, phase, counters)
 
+    def window_at(self, state: PlanState) -> Window | None:
+        """The window that the next row belongs to; none when there is nothing left."""
+        first = state.first_row(self.config.global_rows)
+        return self._window(state.window, first, state.phase, state.counters)
+
     def progress(self, state: PlanState) -> dict[str, Progress]:
         """What the steps before ``state`` have had of each source."""
         documents, positions = (
@@ -161,8 +166,7 @@ class Plan:
             for name in ("documents", "positions")
         )
         if state.row:
-            first = state.first_row(self.config.global_rows)
-            window = self._window(state.window, first, state.phase, state.counters)
+            window = self.window_at(state)
             assert window is not None, f"no window at {state}"
             pieces = np.concatenate(window.rows[: state.row])
             sources = len(self.sources)

@@ -66,6 +66,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="options and answers continue the text (a model without roles) instead of answering it",
     )
     parser.add_argument("--device", default="cpu", help="device of the model (default cpu)")
+    parser.add_argument(
+        "--examples",
+        type=Path,
+        metavar="FILE",
+        help="also write what each held-out example of --data adds to each figure, as CSV",
+    )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -78,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
             question.
     """
     from omni.baselines.systems import open_system
+    from omni.cli.eval_examples import write_examples
     from omni.cli.eval_figures import EvaluationFigures
     from omni.datamodules.importers.choices import read_choices
     from omni.inference.omni import Omni
@@ -102,9 +109,12 @@ def run(args: argparse.Namespace) -> None:
         _on_harnesses(args, omni, figures)
     figures.show()
     write_json(args.json, {"checkpoint": str(args.checkpoint), **figures.as_json()})
+    if args.examples is not None:
+        write_examples(args.examples, figures.examples)
 
 
 def _on_shards(args: argparse.Namespace, omni: System, figures: EvaluationFigures) -> None:
+    from omni.cli.eval_examples import mark_rows, tally_rows
     from omni.datamodules.shards.reader import ShardReader
     from omni.evaluation.comparison import Answer, answer_tallies
     from omni.evaluation.grading import Judges
@@ -125,8 +135,14 @@ def _on_shards(args: argparse.Namespace, omni: System, figures: EvaluationFigure
     if not isinstance(omni, Omni):
         scored = {n: d for n, d in scored.items() if all(isinstance(s, Text) for s in d.segments)}
         figures.notes.append("A cascade: losses are those of its language model on documents of text alone.")
-    figures.add_tallies([*loss_tallies(scorer_of(omni), scored), *answer_tallies(answers)])
+    losses, compared = loss_tallies(scorer_of(omni), scored), answer_tallies(answers)
+    figures.add_tallies([*losses, *compared])
     figures.add_result(result)
+    figures.examples = [
+        *tally_rows(losses, [document.key for document in documents]),
+        *tally_rows(compared, [example.key for example in result.examples]),
+        *mark_rows(result.examples),
+    ]
     if not found:
         figures.notes.append(
             f"No judges in {folder}: figures on pictures and sound are left out (--judges FOLDER)."

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from omni.cli.eval_examples import ExampleRow
 from omni.cli.eval_harness import HarnessFigures
 from omni.evaluation.choices import Chosen, choice_tallies
 from omni.evaluation.metrics.tally import Tally
@@ -25,6 +26,8 @@ class EvaluationFigures:
         self.counts: dict[str, int] = {}
         self.choices: list[dict[str, Any]] = []
         self.notes: list[str] = []
+        self.examples: list[ExampleRow] = []
+        """What each held-out example adds to each figure."""
 
     def add_result(self, result: EvaluationResult) -> None:
         """Take in what judges said; its figures go before others of the same name."""

@@ -24,6 +24,7 @@ SUBCOMMANDS = {
     "posttrain-data": "omni.cli.posttrain_data",
     "plan": "omni.cli.plan",
     "cascade": "omni.cli.cascade",
+    "ablate": "omni.cli.ablate.command",
 }
 """Module of each subcommand; it has ``add_parser``."""
 PASSED_ON = {"fit"}

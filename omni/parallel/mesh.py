@@ -103,6 +103,11 @@ class MeshSizes:
             f"{NETWORK}.kv_heads = {kv_heads}, got {self.context}",
         )
         require(
+            not config.encoders.any,
+            f"{KEY}.context must be 1 with {NETWORK}.encoders, which read whole pictures and clips, got "
+            f"{self.context}",
+        )
+        require(
             config.moe.choice == "positions" and not config.moe.balance_loss,
             f"{KEY}.context must be 1 with {NETWORK}.moe.choice experts or {NETWORK}.moe.balance_loss, which "
             f"compare positions of whole rows, got {self.context}",

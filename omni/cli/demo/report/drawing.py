@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,10 +36,13 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
 
 
-def inline_svg(figure: Figure, name: str, description: str) -> Markup:
+def inline_svg(
+    figure: Figure, name: str, description: str, colours: Mapping[str, str] | None = None
+) -> Markup:
     """The figure as an element of the page: without background, in the page's colours and font.
 
-    ``name`` keeps its ids apart from those of the page's other figures.
+    ``name`` keeps its ids apart from those of the page's other figures. ``colours`` are more colours of the
+    figure, each with what the page has for it.
     """
     from matplotlib import rc_context
 
@@ -54,7 +58,7 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(r'(id="|"#|url\(#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"font: ([^;\"]*?)([\d.]+px)[^;\"]*", r"font-size: \2", svg)
-    for colour, replacement in _PAGE_COLOURS.items():
+    for colour, replacement in {**_PAGE_COLOURS, **(colours or {})}.items():
         svg = svg.replace(colour, replacement)
     return Markup(svg)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,9 +23,9 @@ _SMOOTHING_SHARE = 0.02  # of a curve's points, in the standard deviation of the
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One loss over the optimizer steps at which it was logged."""
+    """One loss over the optimizer steps (or what else is counted) at which it was logged."""
 
-    steps: Int[np.ndarray, " points"]
+    steps: Int[np.ndarray, " points"] | Float[np.ndarray, " points"]
     values: Float[np.ndarray, " points"]
 
     def smoothed(self) -> Float[np.ndarray, " points"]:
@@ -49,6 +50,15 @@ def read_losses(path: Path) -> Curves:
         raise ValueError(f"{path}: no loss curves here; Lightning's CSVLogger writes them while it trains")
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    if not (curves := curves_of(rows)):
+        found = list(rows[0]) if rows else []
+        raise ValueError(f"{path}: no losses, expected columns such as 'train/text', got {found}")
+    return curves
+
+
+def curves_of(rows: Iterable[Mapping[str, str]]) -> Curves:
+    """The curves in the lines of such a file."""
+    rows = list(rows)
     curves: Curves = {}
     for stage in STAGES:
         for modality in MODALITIES:
@@ -56,7 +66,4 @@ def read_losses(path: Path) -> Curves:
             if points:
                 steps, values = zip(*points, strict=True)
                 curves[stage, modality.name] = Curve(np.array(steps, int), np.array(values, float))
-    if not curves:
-        found = list(rows[0]) if rows else []
-        raise ValueError(f"{path}: no losses, expected columns such as 'train/text', got {found}")
     return curves

@@ -49,15 +49,21 @@ def write_report(folder: Path, results: DemoResults) -> Path:
 
 def report_page(results: DemoResults) -> str:
     """The page as a string."""
-    template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     rows = verdict(results.metrics, results.speech_is_synthetic)
     figures = Section("figures", "Figures and targets", _FIGURES, lambda found: target_table(found, rows))
     sections = (SECTIONS[0], figures, *SECTIONS[1:])
-    return Template(template).substitute(
+    return Template(page_part("page.html")).substitute(
+        style=Markup(page_part("style.css")),
+        script=Markup(page_part("player.js")),
         headline=headline(results, rows),
         navigation=join(*(tag("a", section.title, href=f"#{section.anchor}") for section in sections)),
         sections=join(*(_written(section, results) for section in sections)),
     )
+
+
+def page_part(name: str) -> str:
+    """A file that pages are made of: this report's page, and the style and the player that others use, too."""
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _written(section: Section, results: DemoResults) -> Markup:

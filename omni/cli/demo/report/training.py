@@ -27,7 +27,11 @@ def loss_curves(results: DemoResults) -> Markup:
 
 def router_heat(results: DemoResults) -> Markup:
     """A heat map per layer: a row per modality, a column per expert."""
-    load_XME = results.router_load
+    return load_maps(results.router_load)
+
+
+def load_maps(load_XME: Float[np.ndarray, "layers M E"]) -> Markup:
+    """The same of any load: of each modality's choices, the share that fell on each expert."""
     experts, most = load_XME.shape[-1], float(load_XME.max())
     note = (
         f"Of the positions of each modality, the share that each of the {experts} experts got: the "
