@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from collections.abc import Sequence as Seq
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TypeVar
@@ -59,6 +60,7 @@ class PromptReader:
             found.append(Text(text=message.content, role=role))
         for number, part in enumerate(message.content if isinstance(message.content, list) else ()):
             found.append(await self._part(part, role, f"{place}.content[{number}]"))
+        found = media_first(found)
         if isinstance(message, AssistantMessage):
             if message.refusal is not None:
                 found.append(Text(text=message.refusal, role=role))
@@ -89,6 +91,17 @@ class PromptReader:
     async def in_pool(self, make: Callable[[], Made]) -> Made:
         """The result of ``make``, run by a thread of the pool."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, make)
+
+
+def media_first(segments: Seq[Segment]) -> list[Segment]:
+    """What a text that comes before all pictures and clips of its message is about comes before it.
+
+    OpenAI's clients write the question first, and models are trained on it behind what it is about. Between pictures
+    and clips, or where a text follows, the order says something and stays.
+    """
+    texts = [segment for segment in segments if isinstance(segment, Text)]
+    media = [segment for segment in segments if not isinstance(segment, Text)]
+    return [*media, *texts] if list(segments) == [*texts, *media] else list(segments)
 
 
 def in_turn_of(segment: Segment, role: Role) -> Segment:
