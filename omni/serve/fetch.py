@@ -11,8 +11,8 @@ import asyncio
 import ipaddress
 import re
 import socket
+from collections.abc import Awaitable, Callable
 from collections.abc import Sequence as Seq
-from typing import Protocol
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import httpx2
@@ -26,11 +26,8 @@ REDIRECTS = 3
 PORTS = {"http": 80, "https": 443}
 
 
-class Resolver(Protocol):
-    """Looks a name up."""
-
-    async def __call__(self, host: str, port: int) -> Seq[str]:
-        """The addresses of ``host``."""
+Resolver = Callable[[str, int], Awaitable[Seq[str]]]
+"""Gives the addresses of a host, which is to be reached at a port."""
 
 
 async def resolve(host: str, port: int) -> Seq[str]:

@@ -7,9 +7,6 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-for package in ("fastapi", "httpx2", "multipart", "prometheus_client", "uvicorn"):
-    pytest.importorskip(package, reason="omni serve needs `pip install 'omni[serve]'`")
-
 from omni.serve.metrics import Metrics
 from tests.serve.live import Live, live, local_model, server_of
 from tests.tiny_model import tiny_model
