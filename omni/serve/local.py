@@ -10,11 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from omni.inference.batcher import EngineConfig
-from omni.inference.engine import Engine, Handle
+from omni.inference.engine import Engine, Handle, Hear
 from omni.inference.omni import Omni
 from omni.inference.request import Event, Finished, Request, TokenLogprob
+from omni.sequence import Image, Segment
 from omni.serve.counts import counts_of
 from omni.serve.errors import SERVER, ApiError, failed, invalid
+from omni.serve.line_drawing import legible
 from omni.serve.metrics import Metrics
 from omni.serve.settings import Limits
 
@@ -77,6 +79,19 @@ class LocalModel:
                 headers={"Retry-After": str(RETRY_SECONDS)},
             )
         return Job(self, places, began or time.monotonic())
+
+    def submit(self, request: Request, hear: Hear) -> Handle:
+        """Encode a request and queue it with the engine; errors as of ``Engine.submit``."""
+        return self.engine.submit(
+            replace(request, prompt=[self._fitted(one) for one in request.prompt]), hear
+        )
+
+    def _fitted(self, segment: Segment) -> Segment:
+        if not isinstance(segment, Image):
+            return segment
+        tokenizer = self.layout.tokenizers.image
+        rows, _ = tokenizer.grid(*segment.pixels.shape[:2])
+        return replace(segment, pixels=legible(segment.pixels, rows * tokenizer.config.patch_size))
 
     def occupy(self, places: int) -> None:
         """Take places, or give them back where negative."""
@@ -144,7 +159,7 @@ class Job:
             self._count(handle, event)
             self.model.post(self._events, tag, Told(event, news))
 
-        work = self.model.encoders.submit(self.model.engine.submit, replace(request, seconds=seconds), hear)
+        work = self.model.encoders.submit(self.model.submit, replace(request, seconds=seconds), hear)
         try:
             self.handles[tag] = await asyncio.wrap_future(work)
         except asyncio.CancelledError:

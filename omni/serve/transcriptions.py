@@ -15,6 +15,7 @@ from omni.sequence import Audio
 from omni.serve.answers import logprobs_of, text_of
 from omni.serve.chat_plan import hearing
 from omni.serve.counts import counts_of, total
+from omni.serve.errors import invalid
 from omni.serve.local import Job
 from omni.serve.media import clip_of
 from omni.serve.routes import SwitchedRoute, answers
@@ -35,6 +36,8 @@ async def create_transcription(
     """Write down what is said in a clip."""
     began, server = time.monotonic(), server_of(request)
     limits, prompts = server.config.limits, server.config.prompts
+    if body.response_format == "verbose_json" and "word" in body.timestamp_granularities:
+        raise invalid("words have no timestamps here", "timestamp_granularities", "unsupported_value")
     job = server.local(body.model).job(1, began)
     try:
         content = await body.file.read()

@@ -32,7 +32,11 @@ def test_every_path_but_health_and_the_page_needs_the_key(locked: Live) -> None:
     with locked.client() as client:
         assert client.get("/health").json() == {"status": "ok"}
         page = client.get("/")
-        assert (page.text, client.get("/index.html").text, client.get("/app.js").text) == ("the page", "the page", "code")
+        assert (page.text, client.get("/index.html").text, client.get("/app.js").text) == (
+            "the page",
+            "the page",
+            "code",
+        )
         assert "default-src 'self'" in page.headers["content-security-policy"]
         for path in ("/v1/models", "/metrics", "/openapi.json", "/nothing", "/v1/../health"):
             error = error_of(client.get(path), 401)
@@ -79,11 +83,15 @@ async def _nothing(*_: object) -> None:
 
 def test_loopback_is_told_from_what_looks_like_it() -> None:
     assert all(is_loopback(host) for host in ("127.0.0.1", "127.8.9.1", "::1", "localhost"))
-    assert not any(is_loopback(host) for host in ("", "0.0.0.0", "10.0.0.1", "127.0.0.1.example.com", "1.1.1.1"))
+    assert not any(
+        is_loopback(host) for host in ("", "0.0.0.0", "10.0.0.1", "127.0.0.1.example.com", "1.1.1.1")
+    )
 
 
 def test_other_hosts_need_a_key() -> None:
-    with pytest.raises(ValueError, match=r"host 0\.0\.0\.0 can be reached from other machines: give --api-key"):
+    with pytest.raises(
+        ValueError, match=r"host 0\.0\.0\.0 can be reached from other machines: give --api-key"
+    ):
         ServeConfig(host="0.0.0.0")
     with pytest.raises(ValueError, match="the API key is empty"):
         ServeConfig(api_key=" ")

@@ -72,7 +72,7 @@ def test_a_large_picture_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatc
         "image_too_large",
         "101 x 100 pixels, at most 0.01 million are taken: scale it down",
     )
-    with pytest.raises(ApiError, match="no readable picture|at most 16 million"):
+    with pytest.raises(ApiError, match=r"no readable picture|at most 16 million"):
         picture_of(png_header(60_000, 60_000), Limits(), "place")
 
 

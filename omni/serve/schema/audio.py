@@ -43,9 +43,22 @@ class TranscriptionRequest(FormRequest):
     stream: bool = False
     include: Annotated[list[Literal["logprobs"]], Field(alias="include[]", default_factory=list)]
 
-    language: str | None = Unused
-    prompt: str | None = Unused
+    timestamp_granularities: Annotated[
+        list[Literal["segment", "word"]], Field(alias="timestamp_granularities[]", default_factory=list)
+    ]
+    """``word`` is refused where it has a meaning, in ``verbose_json``."""
+
     chunking_strategy: str | None = Unused
+    keywords: Annotated[list[str], Field(alias="keywords[]", default_factory=list, description=UNUSED)]
+    known_speaker_names: Annotated[
+        list[str], Field(alias="known_speaker_names[]", default_factory=list, description=UNUSED)
+    ]
+    known_speaker_references: Annotated[
+        list[str], Field(alias="known_speaker_references[]", default_factory=list, description=UNUSED)
+    ]
+    language: str | None = Unused
+    languages: Annotated[list[str], Field(alias="languages[]", default_factory=list, description=UNUSED)]
+    prompt: str | None = Unused
 
 
 class Transcription(BaseModel):

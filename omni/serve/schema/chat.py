@@ -9,10 +9,10 @@ from pydantic import Field
 from omni.serve.schema.base import UNUSED, JsonObject, JsonRequest, Seed
 from omni.serve.schema.messages import Message
 
+Unused = Field(default=None, description=UNUSED)
 AudioFormat = Literal["wav", "mp3", "flac", "opus", "pcm16"]
 TokenId = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
 NoPenalty = Annotated[float, Field(ge=0, le=0, description="Only 0; see `repetition_penalty`.")]
-Unused = Field(default=None, description=UNUSED)
 
 
 class VoiceId(JsonRequest):
@@ -32,7 +32,7 @@ class StreamOptions(JsonRequest):
     """What a stream says besides the answer."""
 
     include_usage: bool | None = None
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: bool | None = Unused
 
 
 class TextFormat(JsonRequest):
