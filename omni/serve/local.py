@@ -128,12 +128,6 @@ class Job:
         self._open = True
         model.occupy(places)
 
-    def __enter__(self) -> Job:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Cancel what is not finished, and leave the queue."""
         if self._open:

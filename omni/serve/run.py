@@ -9,6 +9,8 @@ import uvicorn
 from omni.serve.app import create_app
 from omni.serve.server import Server
 
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection stays open; longer than clients keep theirs, so that none asks while it closes."""
 SWITCH_SECONDS = 2e-4
 """How long a thread may keep the interpreter: the engine takes it anew at each operation, and would wait 5 ms for
 the event loop each time."""
@@ -33,4 +35,5 @@ def run_server(server: Server, port: int, drain_seconds: int) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=drain_seconds,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )

@@ -27,7 +27,7 @@ from omni.serve.static_files import STATIC
 from tests.tiny import tiny_tokenizers
 
 SLOTS = 4
-LIMITS = Limits(queue=8, seconds=30.0, max_tokens=24, spoken_seconds=0.6, audio_seconds=2.0)
+LIMITS = Limits(queue=8, seconds=300.0, max_tokens=24, spoken_seconds=0.6, audio_seconds=2.0)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Live:
 
     def client(self, **options: Any) -> httpx2.Client:
         """A plain client of it."""
-        return httpx2.Client(base_url=self.url, timeout=30, trust_env=False, **options)
+        return httpx2.Client(base_url=self.url, timeout=120, trust_env=False, **options)
 
     def local(self, name: str = "tiny") -> LocalModel:
         """One of its checkpoints."""
@@ -66,7 +66,11 @@ def live(server: Server, static: Path = STATIC) -> Iterator[Live]:
     torch.set_num_threads(1)
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        create_app(server, static), log_level="critical", lifespan="on", timeout_graceful_shutdown=10
+        create_app(server, static),
+        log_level="critical",
+        lifespan="on",
+        timeout_graceful_shutdown=10,
+        timeout_keep_alive=300,
     )
     runner = uvicorn.Server(config)
     thread = threading.Thread(target=runner.run, args=([listener],), daemon=True)
