@@ -97,7 +97,7 @@ def _http_error(_: Request, error: Exception) -> Response:
 def _validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError), error
     # of a value that fits no type of a union, the type that came farthest knows best
-    found = max(error.errors(), key=lambda one: len(one["loc"]))
+    found = max(error.errors(), key=lambda one: (len(one["loc"]), not one["type"].endswith("_type")))
     param = _place(found["loc"], error.body)
     missing = found["type"] == "json_invalid" or param is None
     where = "" if missing else f"{param}: "

@@ -21,7 +21,7 @@ from omni.serve.errors import invalid
 from omni.serve.media import from_base64
 from omni.serve.settings import Limits
 
-DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)(?P<options>(?:;[^;,]*)*),", re.ASCII)
+DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)(?P<options>(?:;[^;,]*)*),", re.ASCII | re.IGNORECASE)
 REDIRECTS = 3
 PORTS = {"http": 80, "https": 443}
 
@@ -84,7 +84,10 @@ class Fetcher:
                 parts = urlsplit(url)
                 literal = f"[{address}]" if ":" in address else address
                 pinned = parts._replace(netloc=literal, fragment="").geturl()
-                headers = {"Host": host, "Accept-Encoding": "identity"}  # packed bytes can't be counted
+                headers = {
+                    "Host": host,
+                    "Accept-Encoding": "identity",
+                }  # what is packed could unpack to any size
                 request = client.build_request(
                     "GET", pinned, headers=headers, extensions={"sni_hostname": host}
                 )
@@ -122,8 +125,10 @@ class Fetcher:
     async def _body(self, response: httpx2.Response, param: str) -> bytes:
         if response.status_code != 200:
             raise invalid(f"the URL answers with status {response.status_code}", param, "url_failed")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise invalid("the URL answers with packed content, which is not taken", param, "url_failed")
         content = bytearray()
-        async for chunk in response.aiter_raw():
+        async for chunk in response.aiter_bytes():
             content += chunk
             if len(content) > self.most_bytes:
                 raise invalid(f"the file is larger than {self.most_bytes} bytes", param, "url_too_large")

@@ -9,8 +9,8 @@ strokes are made about a pixel wide. All other pictures stay as they are.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from scipy.ndimage import binary_opening, maximum_filter, minimum_filter
+from jaxtyping import Bool, Float, UInt8
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from omni.tokenizers.image import LUMA
 
@@ -43,7 +43,7 @@ def legible(
     pixel = pixels.shape[0] / rows  # pixels of the picture in one of the model's
     if pixel * THIN < 1 or not strokes.any() or strokes.mean() > 1 - PAPER_SHARE:
         return pixels
-    if binary_opening(strokes, np.ones((round(THIN * pixel) + 1,) * 2)).mean() > SOLID_SHARE:
+    if _wider_than(round(THIN * pixel), strokes).mean() > SOLID_SHARE:
         return pixels
     inside = pixels[_inside(strokes.mean(1)), _inside(strokes.mean(0))]
     margin = round(MARGIN * min(inside.shape[:2]))
@@ -51,6 +51,12 @@ def legible(
     widened = minimum_filter if paper > np.median(grey[strokes]) else maximum_filter
     width = round(WIDE * pixel)
     return widened(inside, size=(width, width, 1))
+
+
+def _wider_than(width: int, strokes: Bool[np.ndarray, "height width_"]) -> Bool[np.ndarray, "height width_"]:
+    """What squares of this width can cover without leaving the strokes (a morphological opening)."""
+    opened = maximum_filter(minimum_filter(strokes.astype(np.uint8), width + 1), width + 1)
+    return opened.astype(bool)
 
 
 def _inside(covered: Float[np.ndarray, " n"]) -> slice:

@@ -63,9 +63,9 @@ def _response(job: Job, body: TranscriptionRequest, finished: Finished, clip: Au
         case "text":
             return PlainTextResponse(f"{text}\n")
         case "srt":
-            return PlainTextResponse(f"1\n{_clock(0, ',')} --> {_clock(end, ',')}\n{text}\n\n")
+            return PlainTextResponse(f"1\n{_clock(0.0, ',')} --> {_clock(end, ',')}\n{text}\n\n")
         case "vtt":
-            return PlainTextResponse(f"WEBVTT\n\n{_clock(0, '.')} --> {_clock(end, '.')}\n{text}\n\n")
+            return PlainTextResponse(f"WEBVTT\n\n{_clock(0.0, '.')} --> {_clock(end, '.')}\n{text}\n\n")
         case "verbose_json":
             verbose = VerboseTranscription(duration=end, text=text, usage=DurationUsage(seconds=end))
             return JSONResponse(verbose.model_dump(mode="json"))

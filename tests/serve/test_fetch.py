@@ -146,6 +146,8 @@ def test_what_is_too_large_or_fails_is_refused() -> None:
     assert "larger than 1048 bytes" in refused(
         "http://pictures.example.com/", lambda _: httpx2.Response(200, content=b"x" * 1049)
     )
+    packed = httpx2.Response(200, headers={"content-encoding": "gzip"}, stream=httpx2.ByteStream(b"x"))
+    assert "packed content" in refused("http://pictures.example.com/", lambda _: packed)
     assert "status 404" in refused("http://pictures.example.com/", lambda _: httpx2.Response(404))
 
     def broken(_: httpx2.Request) -> httpx2.Response:

@@ -30,7 +30,7 @@ def test_thin_strokes_become_a_pixel_of_the_model_wide(ink: int) -> None:
     dark = np.abs(drawn[..., 0].astype(int) - (255 - ink)) > 100
     assert drawn.shape[0] < 480 and drawn.shape[1] < 640  # cut to the frame
     middle = dark[:, drawn.shape[1] // 2]
-    assert 16 <= middle.sum() <= 20  # 480 / 24 pixels are one of the model's; the frame is gone
+    assert 16 <= middle.sum() <= 28  # one across is 480 / 24 pixels, and the line is slanted; no frame
     above, below = dark[:, : drawn.shape[1] // 2], dark[:, drawn.shape[1] // 2 :]
     assert np.argwhere(above)[:, 0].mean() > np.argwhere(below)[:, 0].mean()  # it still rises
 
@@ -38,7 +38,7 @@ def test_thin_strokes_become_a_pixel_of_the_model_wide(ink: int) -> None:
 def test_what_can_be_seen_stays() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     blank = np.full((480, 640, 3), 255, np.uint8)
-    for kept in (plot(stroke=14), noise, blank, picture(3, 8, 8), picture(3, 400, 300)):
+    for kept in (plot(stroke=24), noise, blank, picture(3, 8, 8), picture(3, 400, 300)):
         assert legible(kept, rows=24) is kept
     sharp = plot()
     assert legible(sharp, rows=400) is sharp  # a model of larger pictures sees the strokes
