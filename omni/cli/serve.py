@@ -90,12 +90,12 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     ):
         group.add_argument(name, type=type_, default=default, help=f"{meaning} (default {default})")
     group = parser.add_argument_group("prompts", "How a checkpoint is asked what an endpoint means.")
-    for name, default, meaning in (
+    for name, wording, meaning in (
         ("--say", prompts.say, "a text to say"),
         ("--draw", prompts.draw, "a picture to draw"),
         ("--hear", prompts.hear, "what was said in the clip before"),
     ):
-        group.add_argument(name, default=default, metavar="PROMPT", help=f"{meaning} (default {default!r})")
+        group.add_argument(name, default=wording, metavar="PROMPT", help=f"{meaning} (default {wording!r})")
 
 
 def run(args: argparse.Namespace) -> None:

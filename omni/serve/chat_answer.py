@@ -64,7 +64,8 @@ async def whole_answer(
     for index, request in enumerate(requests):
         await job.ask(index, request)
     answers = await job.results()
-    spoken = {index: clip for index in answers if (clip := joined(clips_of(answers[index]))) is not None}
+    clips = {index: joined(clips_of(answers[index])) for index in range(len(requests))}
+    spoken = {index: clip for index, clip in clips.items() if clip is not None}
     for index, clip in spoken.items():
         await job.ask(("heard", index), hearing(clip, server.config.prompts, server.config.limits))
     heard = await job.results()

@@ -95,8 +95,12 @@ def _logprobs(job: Job, body: TranscriptionRequest, finished: Finished) -> dict[
 
 def _usage(job: Job) -> MediaUsage:
     read, written = counts_of(job.handles[0])
-    tokens = {"input_tokens": total(read), "output_tokens": total(written)}
-    return MediaUsage(**tokens, total_tokens=sum(tokens.values()), input_token_details=read)
+    return MediaUsage(
+        input_tokens=total(read),
+        output_tokens=total(written),
+        total_tokens=total(read) + total(written),
+        input_token_details=read,
+    )
 
 
 def _clock(seconds: float, mark: str) -> str:

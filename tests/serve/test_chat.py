@@ -74,8 +74,8 @@ def test_a_question_before_its_picture_is_read_behind_it(client: httpx2.Client) 
     one, two = Image(picture(1)), Image(picture(2))
     said = Text("a")
     assert media_first([said, one, two]) == [one, two, said]
-    for kept in ([said, one, said], [one, said, two], [one, said], [said], [one]):
-        assert media_first(kept) == kept
+    kept: list[list[Segment]] = [[said, one, said], [one, said, two], [one, said], [said], [one]]
+    assert [media_first(segments) for segments in kept] == kept
 
 
 def test_roles_and_earlier_answers_are_part_of_the_prompt(client: httpx2.Client) -> None:

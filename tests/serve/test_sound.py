@@ -24,7 +24,7 @@ from tests.tiny import SAMPLE_RATE, tone
 def test_pieces_become_the_samples_of_the_whole(rates: tuple[int, int], lengths: list[int]) -> None:
     wave = np.random.default_rng(0).uniform(-1, 1, sum(lengths)).astype(np.float32)
     resampler = StreamResampler(*rates)
-    cuts = np.cumsum(lengths)[:-1] if lengths else []
+    cuts = np.cumsum([0, *lengths])[1:-1]
     parts = [resampler.push(piece) for piece in np.split(wave, cuts)] + [resampler.flush()]
     whole = resample(wave, *rates) if len(wave) else wave
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=2e-6)
