@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from typing import get_args
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -18,7 +19,7 @@ from omni.serve.local import Job
 from omni.serve.pictures import encode_picture
 from omni.serve.routes import SwitchedRoute, answers
 from omni.serve.schema.base import MediaUsage
-from omni.serve.schema.images import ImageData, ImagesAnswer, ImagesRequest
+from omni.serve.schema.images import ImageData, ImagesAnswer, ImagesRequest, OfficialSize
 from omni.serve.server import server_of
 from omni.serve.settings import Limits, Prompts
 from omni.serve.streaming import AnswerStream, sse, unless_gone, with_errors
@@ -75,9 +76,8 @@ async def _answer(job: Job, body: ImagesRequest, size: tuple[int, int] | None) -
         data = [ImageData(url=f"data:image/{format_};base64,{content}") for content in contents]
     else:
         data = [ImageData(b64_json=content) for content in contents]
-    return ImagesAnswer(
-        created=now(), data=data, output_format=format_, size=body.size or "auto", usage=_usage(job)
-    )
+    known = next((one for one in get_args(OfficialSize) if one == body.size), None)
+    return ImagesAnswer(created=now(), data=data, output_format=format_, size=known, usage=_usage(job))
 
 
 async def _events(job: Job, body: ImagesRequest, size: tuple[int, int] | None) -> AsyncIterator[bytes]:

@@ -44,7 +44,9 @@ def test_pictures_are_drawn_scaled_and_counted(client: httpx2.Client) -> None:
     head, _, content = wide.json()["data"][0]["url"].partition(",")
     assert head == "data:image/jpeg;base64"
     scaled = opened(content)
-    assert (scaled.format, scaled.size, wide.json()["size"]) == ("JPEG", (64, 32), "64x32")
+    assert (scaled.format, scaled.size) == ("JPEG", (64, 32))
+    large = client.post(DRAW, json=body | {"n": 1, "size": "1024x1024"}).json()
+    assert (opened(large["data"][0]["b64_json"]).size, large["size"]) == ((1024, 1024), "1024x1024")
 
 
 def test_pictures_stream(client: httpx2.Client) -> None:

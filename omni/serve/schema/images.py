@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from omni.serve.schema.base import UNUSED, JsonRequest, MediaUsage, Seed
 
 PictureFormat = Literal["png", "jpeg", "webp"]
+OfficialSize = Literal["1024x1024", "1024x1536", "1536x1024"]
 Unused = Field(default=None, description=UNUSED)
 
 
@@ -55,5 +56,6 @@ class ImagesAnswer(BaseModel):
     data: list[ImageData]
     background: Literal["opaque"] = "opaque"
     output_format: PictureFormat
-    size: str
+    size: OfficialSize | None = None
+    """Where it is one that the official client knows; it takes no other."""
     usage: MediaUsage
