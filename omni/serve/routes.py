@@ -34,7 +34,7 @@ def answers(
     """What a route may answer, for the API's own description."""
     content: dict[str, Any] = {type_: {} for type_ in types}
     if streams:
-        content[EVENTS] = {"schema": {"type": "string"}}
+        content[EVENTS] = {}
     found: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorBody, "description": reason} for status, reason in REASONS.items()
     }
