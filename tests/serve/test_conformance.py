@@ -143,7 +143,9 @@ def test_requests_made_from_the_schema_find_no_fault(running: Live, tmp_path: Pa
     hooks = tmp_path / "hooks.py"
     hooks.write_text(ASK_TINY)
     environment = os.environ | {"SCHEMATHESIS_HOOKS": str(hooks)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800
+    )
     print(done.stdout[-3000:])
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
