@@ -147,17 +147,20 @@ def _deep_grey(picture: PILImage.Image) -> UInt8[np.ndarray, "height width 3"]:
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-def read_audio(data: bytes | Path | str) -> tuple[Float[np.ndarray, " W"], int]:
+def read_audio(
+    data: bytes | Path | str, most_seconds: float | None = None
+) -> tuple[Float[np.ndarray, " W"], int]:
     """Decode a sound file (path or content) to a mono float32 waveform in [-1, 1] and its sample rate in Hz.
 
     Raises:
-        MediaError: not a sound file, damaged, cut off, empty, longer than ``MAX_AUDIO_SECONDS``, NaN samples.
+        MediaError: not a sound file, damaged, cut off, empty, longer than ``most_seconds`` (by default
+            ``MAX_AUDIO_SECONDS``), NaN samples.
     """
     source, name = _source(data)
     try:
         with soundfile.SoundFile(source) as file:
             rate = file.samplerate
-            waveform_W = _decode_mono(file)
+            waveform_W = _decode_mono(file, most_seconds or MAX_AUDIO_SECONDS)
     except MediaError as error:
         raise MediaError(f"{name}: {error}") from None
     except soundfile.LibsndfileError as error:
@@ -168,9 +171,9 @@ def read_audio(data: bytes | Path | str) -> tuple[Float[np.ndarray, " W"], int]:
     return waveform_W / max(1.0, float(np.abs(waveform_W).max())), rate
 
 
-def _decode_mono(file: soundfile.SoundFile) -> Float[np.ndarray, " W"]:
-    limit = int(MAX_AUDIO_SECONDS * file.samplerate)
-    too_long = f"s of audio, at most {MAX_AUDIO_SECONDS:.0f} s allowed; cut it first"
+def _decode_mono(file: soundfile.SoundFile, most_seconds: float) -> Float[np.ndarray, " W"]:
+    limit = int(most_seconds * file.samplerate)
+    too_long = f"s of audio, at most {most_seconds:.0f} s allowed; cut it first"
     declared = _declared_frames(file)
     if declared is not None and declared > limit:
         raise MediaError(f"{declared / file.samplerate:.0f} {too_long}")
@@ -180,7 +183,7 @@ def _decode_mono(file: soundfile.SoundFile) -> Float[np.ndarray, " W"]:
         blocks.append(block.mean(axis=1))
         decoded += len(block)
         if decoded > limit:
-            raise MediaError(f"over {MAX_AUDIO_SECONDS:.0f} {too_long}")
+            raise MediaError(f"over {most_seconds:.0f} {too_long}")
     if declared is not None and decoded < 0.99 * declared:  # headers that are off by a few samples are common
         raise MediaError(f"cut off: {decoded} samples, about {declared} by the header")
     return np.concatenate(blocks)

@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "demo": "omni.cli.demo.command",
     "fit": "omni.cli.fit",
     "generate": "omni.cli.generate",
+    "serve": "omni.cli.serve",
     "eval": "omni.cli.eval",
     "export": "omni.cli.export",
     "needle": "omni.cli.needle.command",

@@ -14,7 +14,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 
 from omni.inference.batcher import Batcher, EngineConfig
@@ -26,12 +26,15 @@ from omni.layout import Layout
 from omni.model import OmniTransformer
 from omni.tokenizers.bundle import Tokenizers
 
+Hear = Callable[["Handle", "Event | Exception"], None]
+"""Is told each event of an answer, or why there is none, in the thread that runs the steps."""
+
 
 class Handle:
     """An answer that is being made. Iterating gives its events; the last one is ``Finished``."""
 
-    def __init__(self, engine: Engine, row: Row, request: Request) -> None:
-        self.engine, self.row = engine, row
+    def __init__(self, engine: Engine, row: Row, request: Request, hear: Hear | None = None) -> None:
+        self.engine, self.row, self.hear = engine, row, hear
         self.stream = Stream(row) if request.stream else None
         self.deadline = time.monotonic() + request.seconds if request.seconds is not None else float("inf")
         self.cancelled = False
@@ -68,7 +71,10 @@ class Handle:
         """Add an event."""
         if isinstance(event, Finished):
             self.finished = event
-        self._events.put(event)
+        if self.hear is not None:
+            self.hear(self, event)
+        else:
+            self._events.put(event)
 
     def _next(self) -> Event:
         while True:
@@ -110,8 +116,10 @@ class Engine:
         self._closing = False
         self._thread: threading.Thread | None = None
 
-    def submit(self, request: Request) -> Handle:
+    def submit(self, request: Request, hear: Hear | None = None) -> Handle:
         """Queue a request; first come, first served.
+
+        With ``hear``, events are told instead of kept for whoever iterates; it must be quick and not raise.
 
         Raises:
             ValueError: a prompt that can't be encoded or is too long, or a setting that does not fit the model.
@@ -125,7 +133,7 @@ class Engine:
             raise ValueError(
                 f"a guided answer takes {len(row.builders)} slots, but the engine has {self.config.slots}"
             )
-        handle = Handle(self, row, request)
+        handle = Handle(self, row, request, hear)
         self._inbox.append(handle)
         self._wake.set()
         return handle
