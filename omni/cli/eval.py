@@ -65,6 +65,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="options and answers continue the text (a model without roles) instead of answering it",
     )
     parser.add_argument("--device", default="cpu", help="device of the model (default cpu)")
+    parser.add_argument(
+        "--weights", default="fp32", help="fp32, bf16 or int8: what weights are kept in (default fp32)"
+    )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -87,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
             "nothing to evaluate on: give --data FOLDER, --choices FILE, --lm-eval TASKS or --lmms-eval TASKS"
         )
     exams = [choice for file in args.choices for choice in read_choices(file)[: args.limit]]
-    omni = Omni.from_checkpoint(args.checkpoint, args.device)
+    omni = Omni.from_checkpoint(args.checkpoint, args.device, args.weights)
     figures = EvaluationFigures(args.seed)
     if args.data is not None:
         _on_shards(args, omni, figures)
