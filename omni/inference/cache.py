@@ -117,7 +117,7 @@ class StepAttention:
     ) -> Float[Tensor, "1 N A C"]:
         """Keep the new keys and values, and let each position see its sequence up to itself."""
         q_NAC, k_NGC, v_NGC = q_BSAC[0].to(v_BSGC.dtype), k_BSGC[0].to(v_BSGC.dtype), v_BSGC[0]
-        count = len(self.slots_N)  # what is behind pads the step to its shape
+        count = self.slots_N.shape[0]  # what is behind pads the step to its shape
         self.cache.write(layer, self.slots_N, self.places_N, k_NGC[:count], v_NGC[:count])
         outputs = [self._decode(q_NAC[: self.rows], layer)] if self.rows else []
         if self.pieces:

@@ -31,14 +31,14 @@ class FewRows:
         self, x_ND: Float[Tensor, "N D"], experts_NT: Int[Tensor, "N T"], gates_NT: Float[Tensor, "N T"]
     ) -> Float[Tensor, "N D"]:
         """The mixed output of positions: each expert is applied to those that chose it."""
-        if len(x_ND) == 1:  # nothing to sort
+        if x_ND.shape[0] == 1:  # nothing to sort
             return self._one(x_ND, experts_NT[0].tolist(), gates_NT[0].tolist())
         rows = rows_of(experts_NT, gates_NT, self.count)
         x_RD = gather_rows(x_ND, rows)
         if x_ND.device.type != "cpu":  # where counting would wait for the device
             return combine_rows(self.experts(x_RD, rows.counts_E), rows)
         parts = zip(self.products, x_RD.split(rows.counts_E.tolist()), strict=True)
-        return combine_rows(torch.cat([product(x) for product, x in parts if len(x)]), rows)
+        return combine_rows(torch.cat([product(x) for product, x in parts if x.shape[0]]), rows)
 
     def _one(self, x_1D: Tensor, chosen: list[int], gates: list[float]) -> Tensor:
         out_1D = torch.zeros_like(x_1D)
@@ -54,7 +54,7 @@ class FewRows:
         As each is computed in a matrix of the same number of rows whatever the others choose, its bits do not depend
         on them.
         """
-        gates_NE = torch.zeros(len(x_ND), self.count, dtype=x_ND.dtype, device=x_ND.device)
+        gates_NE = torch.zeros(x_ND.shape[0], self.count, dtype=x_ND.dtype, device=x_ND.device)
         gates_NE = gates_NE.scatter(1, experts_NT, gates_NT.to(x_ND.dtype))
         out_ND = torch.zeros_like(x_ND)
         for expert in sorted(set(experts_NT.flatten().tolist())):

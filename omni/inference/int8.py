@@ -1,8 +1,7 @@
 """Weights in int8, one scale a row: a quarter of what is read for each token, and somewhat other answers.
 
 Only weights are kept in it: the kernel widens them as it reads them, and multiplies them with bf16 (weight-only
-quantisation). ``torchao`` does the same to
-``nn.Linear``, but not to experts, which are one tensor a layer.
+quantisation). ``torchao`` has it for ``nn.Linear``; our experts are one tensor a layer.
 """
 
 from __future__ import annotations

@@ -113,11 +113,11 @@ class Reader:
         attention = layer.block.attention
         channels, heads, kv_heads = attention.channels, attention.heads, attention.kv_heads
         qkv = layer.qkv(_normed(x_ND, layer.block.attention_norm))
-        qkv_NAC = qkv.view(len(x_ND), heads + 2 * kv_heads, channels)
+        qkv_NAC = qkv.view(-1, heads + 2 * kv_heads, channels)
         qk_NAC = F.rms_norm(qkv_NAC[:, : heads + kv_heads], (channels,)) * layer.gain
         turned = torch.addcmul(qk_NAC * turn[0], qk_NAC.roll(channels // 2, -1), turn[1])
         q, k, v = turned[:, :heads], turned[:, heads:], qkv_NAC[:, heads + kv_heads :]
-        return layer.out(context(q[None], k[None], v[None], number).view(len(x_ND), -1))
+        return layer.out(context(q[None], k[None], v[None], number).view(x_ND.shape))
 
     def _mixed(self, layer: Layer, x_ND: Tensor, modality_N: Tensor) -> Float[Tensor, "N D"]:
         """What the feed-forward part adds to the stream."""
