@@ -29,6 +29,7 @@ from benchmarks.inference_work import Job, Took, answer, jobs_of, read_bandwidth
 from omni.checkpoint import config_from_dict, vocabulary_of
 from omni.cli.json_file import add_json_option, write_json
 from omni.inference.omni import Omni
+from omni.inference.weights import WEIGHTS, keep_weights
 from omni.model import OmniTransformer
 from omni.nn.config import ModelConfig
 
@@ -48,7 +49,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="which time counts")
     parser.add_argument(
-        "--weights", choices=("fp32", "bf16"), default="fp32", help="of ours and of the peer's"
+        "--weights",
+        choices=WEIGHTS,
+        default="fp32",
+        help="of ours and of the peer's, which stay fp32 for int8",
     )
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     add_json_option(parser)
@@ -57,7 +61,7 @@ def main() -> None:
     shape = yaml.safe_load(Path(args.model).read_text())
     config: ModelConfig = config_from_dict(ModelConfig, shape, args.model)
     dtype = torch.bfloat16 if args.weights == "bf16" else torch.float32
-    omni = our_model(config, args.vocabulary, dtype)
+    omni = our_model(config, args.vocabulary, args.weights)
     peers = {name: peer.mixtral(config, args.vocabulary, name).to(dtype) for name in peer.PEERS}
     figures: dict[str, Any] = {name: getattr(args, name) for name in ("model", "weights", "clock", "threads")}
     figures |= {"torch": torch.__version__, "batches": {}}
@@ -83,25 +87,22 @@ def main() -> None:
     write_json(args.json, figures)
 
 
-def our_model(config: ModelConfig, vocabulary: int, dtype: torch.dtype) -> Omni:
-    """The model with random weights; routers stay in fp32."""
+def our_model(config: ModelConfig, vocabulary: int, weights: str) -> Omni:
+    """The model with random weights."""
     tokenizers = tokenizers_of(vocabulary)
     model = OmniTransformer(config, vocabulary_of(tokenizers))
     model.initialise(0)
-    model.to(dtype)
-    for router in model.routers():
-        router.float()
+    keep_weights(model, weights)
     return Omni(model, tokenizers)
 
 
 def bytes_of_a_token(model: OmniTransformer) -> int:
     """Weights that one text position needs: attention, router, T experts and the text head, which is a table."""
     moe = model.config.moe
-    read = sum(p.numel() * p.element_size() for p in model.blocks.parameters())
-    experts = [p for name, p in model.blocks.named_parameters() if ".experts." in name]
-    unread = sum(p.numel() * p.element_size() for p in experts) * (1 - moe.top_k / moe.experts)
-    head = model.text_head.linear.weight
-    return int(read - unread) + head.numel() * head.element_size()
+    blocks, head = (module.state_dict().items() for module in (model.blocks, model.text_head))
+    read = sum(tensor.nbytes for _, tensor in (*blocks, *head))
+    unread = sum(tensor.nbytes for name, tensor in blocks if ".experts." in name)
+    return int(read - unread * (1 - moe.top_k / moe.experts))
 
 
 def compare(

@@ -72,6 +72,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="also write what each held-out example of --data adds to each figure, as CSV",
     )
+    parser.add_argument(
+        "--weights", default="fp32", help="fp32, bf16 or int8: what weights are kept in (default fp32)"
+    )
     add_json_option(parser)
     parser.set_defaults(run=run)
 
@@ -96,7 +99,7 @@ def run(args: argparse.Namespace) -> None:
             "nothing to evaluate on: give --data FOLDER, --choices FILE, --lm-eval TASKS or --lmms-eval TASKS"
         )
     exams = [choice for file in args.choices for choice in read_choices(file)[: args.limit]]
-    omni = open_system(args.checkpoint, args.device)
+    omni = open_system(args.checkpoint, args.device, args.weights)
     figures = EvaluationFigures(args.seed)
     harnesses = bool(args.lm_eval or args.lmms_eval)
     if not isinstance(omni, Omni) and (exams or harnesses):

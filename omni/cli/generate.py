@@ -66,7 +66,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--device", default="cpu", help="device of the model (default cpu)")
     parser.add_argument(
-        "--weights", default="fp32", help="fp32 or bf16: keep and multiply weights in it (default fp32)"
+        "--weights", default="fp32", help="fp32, bf16 or int8: what weights are kept in (default fp32)"
     )
     add_json_option(parser, help="also write the answer to this JSON file: its texts, and the files it is in")
     add_sampling_options(parser)

@@ -22,7 +22,6 @@ from omni.inference.reader import Reader
 from omni.inference.row import Row
 from omni.layout import Layout
 from omni.model import OmniTransformer
-from omni.nn.moe.layer import MoE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +38,8 @@ class EngineConfig:
     fixed: bool = False
     """Run steps of one fixed shape, ``slots`` rows that look at ``positions`` each. The bits of an answer then do
     not depend on what else is in the batch; otherwise rounding does. It is slower."""
+    packs: bool = True
+    """On a CPU in fp32: keep a second copy of the matrices, in an order that is read twice as fast."""
 
     def __post_init__(self) -> None:
         for name, least in (("slots", 1), ("chunk", 1), ("positions", 0)):
@@ -62,9 +63,9 @@ class Batcher:
         self.model, self.config = model, config
         self.device = next(model.parameters()).device
         self.cache = SlotCache(model.config.layers, config.slots)
-        self.reader = Reader(model)
+        self.reader = Reader(model, config.packs, config.fixed)
         grammar = Grammar(layout, model.config.generated)
-        self.drawer = Drawer(model, grammar, config.slots if config.fixed else 0)
+        self.drawer = Drawer(model, grammar, config.slots if config.fixed else 0, config.packs)
         self.lanes: dict[Row, list[Lane]] = {}
         """Of each row: its own lane, and its twin's."""
         self.by_slot: dict[int, Lane] = {}
@@ -72,8 +73,6 @@ class Batcher:
         """Lanes of rows that are being answered; they lie in the first slots."""
         if config.fixed:
             self.cache.reserve(config.positions)
-            for layer in (module for module in model.modules() if isinstance(module, MoE)):
-                layer.few = max(config.slots, config.chunk)
         self.filling: deque[Lane] = deque()
         """Lanes whose prompts are not read yet, first come first served."""
 

@@ -11,10 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from omni.inference.grammar import Grammar
+from omni.inference.matrix import linear_product
 from omni.inference.request import TokenLogprob
 from omni.inference.row import Phase, Row
 from omni.inference.sampling import choose, penalised
 from omni.model import OmniTransformer
+from omni.nn.precision import at_least_fp32
 
 HEADS = {
     Phase.TEXT: "text",
@@ -29,10 +31,11 @@ class Drawer:
     """Lays down the next position of each row.
 
     ``shape`` is the number of rows that the heads are given, padding among them; 0 for as many as there are.
+    ``packs``: see ``EngineConfig``.
     """
 
-    def __init__(self, model: OmniTransformer, grammar: Grammar, shape: int = 0) -> None:
-        self.model, self.grammar, self.shape = model, grammar, shape
+    def __init__(self, model: OmniTransformer, grammar: Grammar, shape: int = 0, packs: bool = True) -> None:
+        self.model, self.grammar, self.shape, self.packs = model, grammar, shape, packs
 
     def draw(
         self, rows: list[Row], hidden_BD: Float[Tensor, "B D"], free_BD: Float[Tensor, "B D"] | None
@@ -56,7 +59,8 @@ class Drawer:
         return F.pad(x, (0, 0, 0, self.shape - len(x))) if self.shape else x
 
     def _text(self, rows: list[Row], hidden_BD: Tensor) -> None:
-        raw_BV = self.model.text_head(self._padded(hidden_BD))[: len(rows)].cpu()
+        head = linear_product(self.model.text_head.linear, self.packs)
+        raw_BV = at_least_fp32(head(self._padded(hidden_BD)))[: len(rows)].cpu()
         logits_BV = _changed(raw_BV, rows) + self.grammar.masks(rows)
         tokens = choose(
             logits_BV,

@@ -15,14 +15,13 @@ from omni.inference.causal import require_causal
 from omni.inference.engine import Engine
 from omni.inference.options import SamplingOptions
 from omni.inference.request import Request
+from omni.inference.weights import WEIGHTS, keep_weights
 from omni.layout import Layout
 from omni.modality import ModalityName
 from omni.model import OmniTransformer
 from omni.sequence import Segment
 from omni.tokenizers.bundle import Tokenizers
 
-WEIGHTS = ("fp32", "bf16")
-"""In what weights are kept and multiplied."""
 SLOTS = 128
 """Answers that ``generate_batch`` works on at once; guided ones take two."""
 
@@ -48,20 +47,16 @@ class Omni:
         Args:
             path: of the checkpoint.
             device: of the model.
-            weights: ``bf16`` halves what is read for each token; routers stay in fp32. What it costs is in
-                docs/inference.md.
+            weights: ``fp32``, ``bf16`` or ``int8``: see ``keep_weights``.
 
         Raises:
             ValueError: not a checkpoint of this project, one of a model that can't generate, or unknown weights.
         """
-        if weights not in WEIGHTS:
+        if weights not in WEIGHTS:  # before a large file is read
             raise ValueError(f"weights is {weights!r}, expected one of {list(WEIGHTS)}")
         model, tokenizers = load_model(path, device)
         require_causal(model.config, str(path))
-        if weights == "bf16":
-            model.to(torch.bfloat16)
-            for router in model.routers():
-                router.float()
+        keep_weights(model, weights)
         return cls(model, tokenizers)
 
     def generate(

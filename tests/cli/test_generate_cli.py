@@ -62,7 +62,7 @@ def test_a_checkpoint_draws_into_the_file(
     height, width, _ = read_image(Path("new/drawn.PNG")).shape
     assert height % 4 == width % 4 == 0
     assert generate("--weights", "int3") == 2
-    assert "weights is 'int3', expected one of ['fp32', 'bf16']" in capsys.readouterr().err
+    assert "weights is 'int3', expected one of ['fp32', 'bf16', 'int8']" in capsys.readouterr().err
 
 
 def test_a_checkpoint_whose_experts_choose_positions_is_refused(

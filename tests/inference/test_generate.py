@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -22,20 +21,11 @@ from omni.inference.row import Phase, Row
 from omni.modality import AUDIO, IMAGE, TEXT, ModalityName, modality_named
 from omni.nn.config import MoEConfig
 from omni.sequence import Audio, Image, Segment, Text
+from tests.inference.asking import DRAWN, GREEDY, PROMPTS, Scripted, ids, same
 from tests.nn.moe_layer import GROUPS
-from tests.tiny import picture, tiny_tokenizers, tone
+from tests.tiny import tiny_tokenizers
 from tests.tiny_model import tiny_model
 
-GREEDY = SamplingOptions(
-    audio_temperature=0.0, image_guidance=1.0, image_steps=3, max_text=12, max_audio_seconds=0.6
-)
-DRAWN = replace(GREEDY, temperature=1.0, audio_temperature=1.0)
-PROMPTS: dict[str, list[Segment]] = {
-    "text": [Text("which digit?")],
-    "picture": [Image(picture(3)), Text(" plus one is?")],
-    "clip": [Audio(tone(4), 8000), Text("draw it")],
-    "picture and clip": [Image(picture(3, 4, 12)), Text(" plus "), Audio(tone(5, 0.1), 8000)],
-}
 WANTS: list[ModalityName | None] = ["text", "image", "audio", None]
 
 
@@ -61,49 +51,9 @@ def generate(omni: Omni, rows: list[Row], **sizes: Any) -> None:
                 batcher.remove(row)
 
 
-def same(one: Seq[Segment], other: Seq[Segment]) -> bool:
-    """Whether two answers are equal: texts and codes exactly, pictures up to a rounding of their grey levels."""
-    return len(one) == len(other) and all(same_segment(a, b) for a, b in zip(one, other, strict=True))
-
-
-def same_segment(one: Segment, other: Segment) -> bool:
-    if isinstance(one, Image) and isinstance(other, Image):
-        alike = one.pixels.shape == other.pixels.shape
-        return alike and np.abs(one.pixels.astype(int) - other.pixels).max() <= 1
-    if isinstance(one, Audio) and isinstance(other, Audio):
-        assert one.codes is not None and other.codes is not None
-        return np.array_equal(one.codes, other.codes)
-    return one == other
-
-
-class Scripted(nn.Module):
-    """A text head that says the given tokens, one a step, whatever it reads."""
-
-    def __init__(self, tokens: Seq[int]) -> None:
-        super().__init__()
-        self.tokens: Iterator[int] = iter(tokens)
-
-    def forward(self, hidden_BD: Tensor) -> Tensor:
-        logits = torch.zeros(len(hidden_BD), tiny_tokenizers().text.vocab_size)
-        logits[:, next(self.tokens)] = 100.0
-        return logits
-
-
 def scripted(omni: Omni, tokens: Seq[int]) -> Omni:
     omni.model.text_head = Scripted(tokens)  # type: ignore[assignment]
     return omni
-
-
-def ids(*words: str | int) -> list[int]:
-    """Tokens of texts, control symbols (``<|...|>``) and grid sizes (numbers)."""
-    text = tiny_tokenizers().text
-    found: list[int] = []
-    for word in words:
-        if isinstance(word, int):
-            found.append(text.size(word))
-        else:
-            found.extend([text.symbol(word)] if word.startswith("<|") else text.encode(word))
-    return found
 
 
 # ------------------------------------------------------------------ the cache equals recomputation

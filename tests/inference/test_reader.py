@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from omni.datamodules.collate import collate
+from omni.inference.experts import FewRows
 from omni.inference.reader import Reader
 from omni.nn.config import MoEConfig
 from omni.nn.document_attention import PackedAttention
-from omni.nn.moe.few import apply_to_all
 from omni.nn.moe.layer import MoE
 from tests.tiny import tiny_documents
 from tests.tiny_model import sequences_of, tiny_model
@@ -46,13 +46,17 @@ def test_text_alone_needs_no_other_projection() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_experts_applied_to_all_equal_sorted_ones(count: int) -> None:
+def test_experts_sorted_and_applied_to_all_equal_those_of_the_layer(count: int) -> None:
     layer = tiny_model(dtype=torch.float64).blocks[0].moe
     assert isinstance(layer, MoE)
     x = torch.randn(count, 32, dtype=torch.float64)
     modality = torch.zeros(1, count, dtype=torch.uint8)
     with torch.no_grad():
-        layer.few = 0
         expected, routing = layer(x[None], modality)
-        got = apply_to_all(layer.experts, x, routing.experts_NT, routing.gates_NT)
-    torch.testing.assert_close(got, expected[0], rtol=0, atol=1e-6)  # gates are fp32
+        experts, gates = layer.router.choose(x, modality[0])
+        assert torch.equal(experts, routing.experts_NT) and torch.equal(gates, routing.gates_NT)
+        few = FewRows(layer.experts, packs=True)
+        for mix in (few.sort, few.apply_to_all):
+            torch.testing.assert_close(
+                mix(x, experts, gates), expected[0], rtol=0, atol=1e-6
+            )  # gates are fp32

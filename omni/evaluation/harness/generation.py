@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from collections.abc import Sequence as Seq
 from typing import Any
 
+from omni.inference.batcher import EngineConfig
+from omni.inference.engine import Engine
 from omni.inference.omni import Omni
 from omni.inference.options import SamplingOptions
+from omni.inference.request import Request
 from omni.sequence import Segment, Text
 
 MAX_TEXT = 256
@@ -21,39 +24,31 @@ def continued(
 ) -> list[str]:
     """What the model writes behind each prompt, up to the first of the task's stop strings (``until``).
 
-    Requests with the same settings are generated together, ``batch`` at a time. An empty prompt is answered as a turn.
+    ``batch`` prompts are answered at once. An empty prompt is answered as a turn. Where a task draws its answers,
+    prompt number i has the noise of seed i.
 
     Raises:
         ValueError: a setting of another type than the harnesses give.
     """
-    found = [""] * len(asked)
-    groups: dict[tuple[SamplingOptions, bool], list[int]] = {}
-    for number, (prompt, settings) in enumerate(asked):
-        groups.setdefault((options_of(settings), chat or not prompt), []).append(number)
-    for (options, as_turn), numbers in groups.items():
-        for start in range(0, len(numbers), batch):
-            part = numbers[start : start + batch]
-            answers = omni.generate_batch([asked[n][0] for n in part], "text", options, as_turn)
-            for number, segments in zip(part, answers, strict=True):
-                said = "".join(segment.text for segment in segments if isinstance(segment, Text))
-                found[number] = cut(said, asked[number][1].get("until"))
-    return found
+    engine = Engine(omni.model, omni.tokenizers, EngineConfig(slots=batch))
+    requests = (
+        Request(prompt=prompt, want="text", options=options_of(settings, seed), chat=chat or not prompt)
+        for seed, (prompt, settings) in enumerate(asked)
+    )
+    answers = [handle.result() for handle in [engine.submit(request) for request in requests]]
+    return ["".join(s.text for s in answer.segments if isinstance(s, Text)) for answer in answers]
 
 
-def options_of(settings: Mapping[str, Any]) -> SamplingOptions:
+def options_of(settings: Mapping[str, Any], seed: int = 0) -> SamplingOptions:
     """The options that a task's ``generation_kwargs`` mean; ``do_sample: false`` takes the likeliest token."""
     length = next((settings[name] for name in LENGTHS if settings.get(name) is not None), MAX_TEXT)
     greedy = settings.get("do_sample") is False
-    temperature = 0.0 if greedy else float(settings.get("temperature") or 0.0)
+    until = settings.get("until") or []
     return SamplingOptions(
-        temperature=temperature,
+        temperature=0.0 if greedy else float(settings.get("temperature") or 0.0),
         top_p=float(settings.get("top_p") or 1.0),
         top_k=int(settings.get("top_k") or 0),
+        stop=(until,) if isinstance(until, str) else tuple(stop for stop in until if stop),
         max_text=int(length),
+        seed=seed,
     )
-
-
-def cut(text: str, until: str | Seq[str] | None) -> str:
-    """The text before the first stop string."""
-    stops = [until] if isinstance(until, str) else until or []
-    return text[: min((at for stop in stops if stop and (at := text.find(stop)) >= 0), default=len(text))]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from omni.nn.config import ModelConfig
 from omni.nn.feed_forward import SwiGLU
 from omni.nn.moe.experts import Experts
-from omni.nn.moe.few import apply_to_all
 from omni.nn.moe.router import Router, Routing
 from omni.nn.moe.rows import combine_rows, gather_rows, rows_of
 from omni.nn.precision import product_dtype
@@ -27,8 +25,6 @@ class MoE(nn.Module):
         self.router = Router(config.width, moe)
         self.experts = Experts(moe.experts, config.width, moe.expert_width)
         self.shared = SwiGLU(config.width, moe.shared_width) if moe.shared_width else None
-        self.few = 1
-        """Positions up to which, without gradients, every chosen expert is applied to all of them."""
 
     def forward(
         self, x_BSD: Float[Tensor, "B S D"], modality_BS: UInt8[Tensor, "B S"]
@@ -37,9 +33,6 @@ class MoE(nn.Module):
         x_ND = x_BSD.flatten(0, 1)
         routing = self.router(x_ND, modality_BS.flatten())
         rows = routing.rows
-        if rows is None and len(x_ND) <= self.few and not torch.is_grad_enabled():
-            few_BSD = apply_to_all(self.experts, x_ND, routing.experts_NT, routing.gates_NT).view_as(x_BSD)
-            return few_BSD if self.shared is None else few_BSD + self.shared(x_BSD), routing
         if rows is None:
             rows = rows_of(routing.experts_NT, routing.gates_NT, self.router.config.experts)
         x_RD = gather_rows(x_ND.to(product_dtype(x_ND)), rows)

@@ -52,26 +52,41 @@ class Router(nn.Module):
         """Choose T of the experts open to each position; load is counted where there is no padding."""
         config, closed_NE = self.config, self._closed(modality_N)
         with torch.autocast(x_ND.device.type, enabled=False):
-            logits_NE = at_least_fp32(x_ND) @ at_least_fp32(self.weight).T
-            if closed_NE is not None:
-                logits_NE = logits_NE.masked_fill(closed_NE, float("-inf"))
-            scores_NE = logits_NE.sigmoid() if config.score == "sigmoid" else logits_NE.softmax(-1)
+            logits_NE, scores_NE = self._scores(x_ND, closed_NE)
             z_N = logits_NE.logsumexp(-1).square()
             if config.choice == "experts":
                 rows = choose_positions(scores_NE, modality_N, self.groups, config.top_k)
                 nobody_N0 = modality_N.new_zeros(len(x_ND), 0).long()
                 return Routing(nobody_N0, scores_NE[:, :0], z_N, scores_NE, rows)
-            chances_NE = scores_NE.detach() + self.bias
-            if closed_NE is not None:
-                chances_NE = chances_NE.masked_fill(closed_NE, float("-inf"))
-            experts_NT = chances_NE.topk(config.top_k, dim=-1).indices
-            gates_NT = scores_NE.gather(-1, experts_NT)
-            gates_NT = gates_NT / gates_NT.sum(-1, keepdim=True)
+            experts_NT, gates_NT = self._chosen(scores_NE, closed_NE)
         if self.training and not recomputing():
             with torch.no_grad():
                 chosen_R = experts_NT[modality_N != PADDING].flatten()
                 self.load += torch.bincount(chosen_R, minlength=len(self.load))
         return Routing(experts_NT, gates_NT, z_N, scores_NE)
+
+    def choose(
+        self, x_ND: Float[Tensor, "N D"], modality_N: UInt8[Tensor, " N"]
+    ) -> tuple[Int[Tensor, "N T"], Float[Tensor, "N T"]]:
+        """Experts and gates as ``forward`` finds them, without what only training looks at."""
+        closed_NE = self._closed(modality_N)
+        return self._chosen(self._scores(x_ND, closed_NE)[1], closed_NE)
+
+    def _scores(self, x_ND: Tensor, closed_NE: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits, and the scores of all experts, (N, E) both."""
+        logits_NE = at_least_fp32(x_ND) @ at_least_fp32(self.weight).T
+        if closed_NE is not None:
+            logits_NE = logits_NE.masked_fill(closed_NE, float("-inf"))
+        return logits_NE, logits_NE.sigmoid() if self.config.score == "sigmoid" else logits_NE.softmax(-1)
+
+    def _chosen(self, scores_NE: Tensor, closed_NE: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The experts of the highest chances, and their gates, (N, T) both."""
+        chances_NE = scores_NE.detach() + self.bias
+        if closed_NE is not None:
+            chances_NE = chances_NE.masked_fill(closed_NE, float("-inf"))
+        experts_NT = chances_NE.topk(self.config.top_k, dim=-1).indices
+        gates_NT = scores_NE.gather(-1, experts_NT)
+        return experts_NT, gates_NT / gates_NT.sum(-1, keepdim=True)
 
     def _closed(self, modality_N: Tensor) -> Bool[Tensor, "N E"] | None:
         """The experts that a position may not use, where there are groups."""
