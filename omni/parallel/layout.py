@@ -61,7 +61,6 @@ def lay_out(model: OmniTransformer, meshes: Meshes, sharding: Sharding) -> None:
     for block in model.blocks:
         for module in block.modules():
             if isinstance(module, MoE):
-                module.few = 0  # applies weights outside of a forward pass, where they are not gathered
                 if expert.size() > 1:
                     split_experts(module.experts, expert)
                 _unit(module.experts, meshes.experts, sharding, sharding.reshard, sharding.gather)

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any, Protocol, runtime_checkable
 
 import lightning
-from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.strategies.parallel import ParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from torch.optim import Optimizer
 
 from omni.model import OmniTransformer
 from omni.nn.weightless import is_weightless
+from omni.parallel.checkpoint.strategy import ShardedCheckpoints
 from omni.parallel.layout import Sharding, lay_out, take_memory
 from omni.parallel.mesh import KEY, MeshSizes, build_mesh
 from omni.training.gradients import GradientNorms
@@ -31,7 +31,7 @@ class DrawsWeights(Protocol):
         ...
 
 
-class OmniStrategy(ModelParallelStrategy):
+class OmniStrategy(ShardedCheckpoints):
     """Shares every ``OmniTransformer`` of a LightningModule out over replicate x shard x context x expert ranks.
 
     Lightning's own strategy knows data x tensor meshes and leaves the sharding to the module. This one does it, so
@@ -46,7 +46,6 @@ class OmniStrategy(ModelParallelStrategy):
         context: int = 1,
         expert: int = 1,
         sharding: Sharding = Sharding(),  # noqa: B008 (frozen)
-        sharded_checkpoints: bool = False,
         process_group_backend: str | None = None,
         timeout_minutes: float = 30.0,
     ) -> None:
@@ -57,8 +56,6 @@ class OmniStrategy(ModelParallelStrategy):
             context: ranks that share out the positions of a row.
             expert: ranks that share out the experts of a layer; each reads rows of its own.
             sharding: how weights are split, gathered and kept.
-            sharded_checkpoints: a checkpoint is a folder to which every rank writes its part; otherwise one file,
-                as that of a run in one process.
             process_group_backend: by default nccl on GPUs, with gloo beside it for ``sharding.offload``, and gloo
                 on CPUs.
             timeout_minutes: after which ranks that wait for others give up.
@@ -66,7 +63,6 @@ class OmniStrategy(ModelParallelStrategy):
         self.sizes = MeshSizes(replicate=replicate, shard=shard, context=context, expert=expert)
         self.sharding = sharding
         super().__init__(
-            save_distributed_checkpoint=sharded_checkpoints,
             process_group_backend=process_group_backend,
             timeout=timedelta(minutes=timeout_minutes),
         )

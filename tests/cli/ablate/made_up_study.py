@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -30,7 +31,7 @@ def study_results(
     folder: Path, sizes: Sequence[str] = ("",), seeds: Sequence[int] = (0, 1, 2)
 ) -> StudyResults:
     """Three variants: one is better at text, no different at pictures, and one of its runs failed."""
-    values = {
+    values: dict[str, Any] = {
         "name": "made_up",
         "question": "Is one transformer for everything better than encoders in front of a language model?",
         "config": "fit.yaml",

@@ -21,7 +21,7 @@ from tests.tiny_model import tiny_config
 from tests.tiny_run import GLOBAL_ROWS, ROW_LENGTH, write_corpus, write_measured
 
 STEPS = 4
-assert Omni, "loaded before its options are patched"
+assert Omni.__name__, "loaded before its options are patched"
 
 
 @dataclass(frozen=True, kw_only=True)

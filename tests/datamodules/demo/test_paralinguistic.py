@@ -24,7 +24,7 @@ RATE = 8_000
 def voiced(hertz: np.ndarray) -> Audio:
     """A harmonic tone whose pitch follows ``hertz``, one value a sample."""
     phase = 2 * np.pi * np.cumsum(hertz) / RATE
-    wave = sum(np.sin(k * phase) / k for k in range(1, 6))
+    wave = np.sum([np.sin(k * phase) / k for k in range(1, 6)], axis=0)
     return Audio((0.3 * wave).astype(np.float32), RATE)
 
 
