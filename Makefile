@@ -2,11 +2,13 @@
 #
 #   make demo ARGS="--seed 1"            options of `omni demo`
 #   make test ARGS="-k media -x"         options of pytest
+#   make test JOBS=8                     more tests at once; JOBS=0 for a debugger
 #   make install PYTHON=python3.12       another Python; EXTRAS=dev for fewer packages
 
 PYTHON ?= python3
 EXTRAS ?= demo,serve,dev
 OUT ?= runs/demo
+JOBS ?= 2
 ARGS ?=
 
 VENV := .venv
@@ -34,7 +36,7 @@ demo: $(INSTALLED) ## make a corpus, train on it, evaluate, write runs/demo/repo
 	@test ! -e $(OUT)/report.html || echo "The report is at $(abspath $(OUT))/report.html"
 
 test: $(INSTALLED) ## run the tests that take minutes at most
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-slow: $(INSTALLED) ## run the tests marked slow
 	$(BIN)/python -m pytest -m "slow and not cuda" $(ARGS)
