@@ -32,11 +32,6 @@ class Example:
     """What the task's first judge says; ``None`` if it couldn't be asked."""
 
     @property
-    def prompt_text(self) -> str:
-        """The prompt as a line of text, with placeholders for pictures and clips."""
-        return as_text(self.prompt)
-
-    @property
     def reference_text(self) -> str:
         """The reference as a line of text, with placeholders for pictures and clips."""
         return as_text(self.reference)

@@ -92,7 +92,6 @@ def test_examples_tell_what_happened(documents: list[Document], judges: Judges) 
     result = evaluate(Knowing(documents), documents[:4], judges)
     read, drawn, said, _ = result.examples
     assert read.key == "image_to_text-0"
-    assert read.prompt_text == "<8x8 picture> which digit?"
     assert (read.reference_text, read.answer_text, read.correct) == (read.label, read.label, True)
     assert drawn.answer is documents[1].segments[-1]
     assert (drawn.answer_text, drawn.verdicts["digits"].answer) == ("<8x8 picture>", drawn.label)

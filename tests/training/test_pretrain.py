@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def test_a_run_whose_experts_choose_learns_with_the_router_watched_and_its_check
 
 
 def test_a_run_with_other_tokenizers_is_not_resumed(corpus: Path, trained: Path, tmp_path: Path) -> None:
-    other = tiny_tokenizers()
+    other = copy.deepcopy(tiny_tokenizers())
     coarser = dataclasses.replace(other.image.config, max_patches=other.image.config.max_patches - 1)
     other.image.config = coarser
     module, data = build(corpus, 4)

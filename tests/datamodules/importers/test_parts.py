@@ -110,6 +110,17 @@ def llava_lines(folder: Path) -> tuple[Path, dict[str, Any]]:
     return save_lines(folder / "talks.jsonl", *talks(folder)), {"name": "llava", "images": None}
 
 
+def chat(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Demonstrations, one of them empty."""
+    good = [{"prompt": f"{number}?", "completion": "yes"} for number in range(5)]
+    bad = {"prompt": "what?", "completion": " "}
+    return save_lines(folder / "chat.jsonl", *good[:3], bad, *good[3:]), {"name": "chat"}
+
+
+def sharegpt(folder: Path) -> tuple[Path, dict[str, Any]]:
+    return save_lines(folder / "talks.jsonl", *talks(folder)), {"name": "sharegpt"}
+
+
 def pictures(folder: Path) -> tuple[Path, dict[str, Any]]:
     """Described by a table; one picture isn't."""
     for digit in range(6):
@@ -159,6 +170,8 @@ BY_ROWS = {
     "jsonl": jsonl,
     "llava": llava,
     "llava, lines": llava_lines,
+    "chat": chat,
+    "sharegpt": sharegpt,
     "folder": pictures,
     "librispeech": librispeech,
     "common-voice": common_voice,
