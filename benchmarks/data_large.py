@@ -7,7 +7,8 @@ Result:   targets: first batch within 10 s, 5 us a document planned, 2 GB of mem
 The indexes are real: 28 bytes for each member, 16 for each document, 28 for its lengths and its spans, one shard of a
 million documents each, opened, mapped and checked by ``OmniDataModule`` as in ``omni fit``. Only the tars are small:
 many documents of an index are the same few members, which are read, compared with their checksums and encoded.
-Measured is a fresh process. Memory is its proportional set size (PSS): own pages, and its share of mapped ones.
+Measured is a fresh process. Memory is its proportional set size (PSS): own pages, and its share of mapped ones, which
+are as many as the machine has to spare: it maps what lies around a page that is read, if that is in memory already.
 """
 
 from __future__ import annotations
@@ -146,6 +147,7 @@ def measure(folder: Path) -> dict[str, Any]:
         "seconds_cpu_to_first_batch": round(time.process_time() - cpu, 2),
         "pss_mb_before": before,
         "pss_mb_at_first_batch": pss_mb(),
+        "own_mb_at_first_batch": pss_mb("Pss_Anon"),
     }
     figures |= planned(loader)
     plan = loader.plan
@@ -160,7 +162,7 @@ def measure(folder: Path) -> dict[str, Any]:
         figures[f"seconds_to_resume_at_{name}"] = round(time.perf_counter() - clock, 2)
         figures[f"seconds_cpu_to_resume_at_{name}"] = round(time.process_time() - cpu, 2)
     figures["state_bytes"] = len(json.dumps(loader.state_dict()))
-    figures["pss_mb_at_end"] = pss_mb()
+    figures |= {"pss_mb_at_end": pss_mb(), "own_mb_at_end": pss_mb("Pss_Anon")}
     return figures
 
 
@@ -191,10 +193,10 @@ def planned(loader: Any) -> dict[str, float]:
     }
 
 
-def pss_mb() -> int:
-    """Proportional set size of this process."""
+def pss_mb(kind: str = "Pss") -> int:
+    """Proportional set size of this process, or the part of it of one kind."""
     lines = STATUS.read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) // 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:")) // 1024
 
 
 if __name__ == "__main__":
