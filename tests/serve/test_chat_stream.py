@@ -111,7 +111,7 @@ def test_a_failure_in_mid_stream_is_the_last_event() -> None:
                 raise RuntimeError("a secret of the server")
             return original(x)
 
-    model.text_head.linear = Breaking()
+    model.text_head.linear = Breaking()  # type: ignore[assignment]
     with (
         live(server_of({"tiny": local_model(model, metrics)}, metrics)) as running,
         running.client() as client,
