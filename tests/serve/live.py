@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -57,7 +58,8 @@ def local_model(
 
 def server_of(models: Mapping[str, Model], metrics: Metrics, **settings: Any) -> Server:
     """A server of these models."""
-    return Server(models, ServeConfig(**({"limits": LIMITS} | settings)), metrics)
+    votes = Path(tempfile.mkdtemp()) / "votes.sqlite"  # the first vote makes it
+    return Server(models, ServeConfig(**({"limits": LIMITS, "votes": votes} | settings)), metrics)
 
 
 @contextmanager
