@@ -59,7 +59,7 @@ class ExportCounts:
 
 
 class VoteStore:
-    """The votes of one file, which the first vote makes. Each call opens the file, so any thread may call."""
+    """The votes of one file, which the first vote makes. Each call opens the file, so that any thread may call."""
 
     def __init__(self, path: Path) -> None:
         """
@@ -127,7 +127,11 @@ class VoteStore:
                         yield {"id": f"vote-{vote}-{place}", **line}
 
     def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=WAIT_SECONDS)
+        try:
+            # an export is read by whichever thread of the server is free, one after another
+            return sqlite3.connect(self.path, timeout=WAIT_SECONDS, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise ValueError(f"{self.path}: no file of votes ({error}); name another one") from None
 
     def _read(self, database: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> list[Any]:
         try:

@@ -191,3 +191,5 @@ def test_another_file_is_no_file_of_votes(tmp_path: Path) -> None:
     other.write_text("not a database, but long enough to be looked at " * 9)
     with pytest.raises(ValueError, match=r"notes\.txt: no file of votes \(file is not a database\)"):
         VoteStore(other)
+    with pytest.raises(ValueError, match=r"no file of votes \(unable to open database file\)"):
+        VoteStore(tmp_path)
