@@ -60,7 +60,7 @@ def page(browser: Any, shop: Live) -> Iterator[Any]:
     """The page in a fresh profile. It asks nobody but the server, and has no errors of its own."""
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write", "microphone"])
     found, wrong = context.new_page(), list[str]()
-    found.set_default_timeout(60_000)
+    found.set_default_timeout(20_000)
     found.on("pageerror", lambda error: wrong.append(str(error)))
     found.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
     found.on("request", lambda one: None if from_here(one.url, shop) else wrong.append(one.url))
