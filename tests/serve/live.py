@@ -58,8 +58,9 @@ def local_model(
 
 def server_of(models: Mapping[str, Model], metrics: Metrics, **settings: Any) -> Server:
     """A server of these models."""
-    votes = Path(tempfile.mkdtemp()) / "votes.sqlite"  # the first vote makes it
-    return Server(models, ServeConfig(**({"limits": LIMITS, "votes": votes} | settings)), metrics)
+    # the first vote makes the file
+    defaults: dict[str, Any] = {"limits": LIMITS, "votes": Path(tempfile.mkdtemp()) / "votes.sqlite"}
+    return Server(models, ServeConfig(**(defaults | settings)), metrics)
 
 
 @contextmanager

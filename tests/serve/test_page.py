@@ -124,6 +124,8 @@ def test_escape_cancels_both_answers_on_the_server(page: Any, shop: Live) -> Non
         route.continue_(post_data=json.dumps(body))
 
     page.route(f"**{CHAT}", never_ending)
+    for letter in "AB":
+        column(page, letter).get_by_label("Wanted").select_option(label="Text")
     before = {model: answers(shop, model, "cancelled") for model in ("one", "two")}
     page.locator("textarea").fill("go on")
     page.get_by_role("button", name="Send").click()
@@ -162,6 +164,7 @@ def test_votes_are_kept_and_exported(page: Any, shop: Live, tmp_path: Path) -> N
 
 
 def test_each_column_remembers_its_own_answers(page: Any) -> None:
+    column(page, "A").get_by_label("Wanted").select_option(label="Text")
     column(page, "B").get_by_label("Wanted").select_option(label="Picture")
     ask(page, "first")
     sent = bodies(page)

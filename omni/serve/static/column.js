@@ -6,10 +6,10 @@ import { picker } from "./picker.js";
 const AUDIO = { format: "pcm16", voice: "alloy" };
 /** What is asked for, by the name of the wanted modality. */
 const WANTED = {
+  any: ["What the model likes", { modalities: ["text", "image", "audio"], audio: AUDIO }],
   text: ["Text", {}],
   audio: ["Speech", { modalities: ["text", "audio"], audio: AUDIO }],
   image: ["Picture", { modalities: ["image"] }],
-  any: ["What the model likes", { modalities: ["text", "image", "audio"], audio: AUDIO }],
 };
 /** Number fields: label, and the attributes of their input. */
 const NUMBERS = {
@@ -20,16 +20,19 @@ const NUMBERS = {
 };
 export const LETTERS = "ABCD";
 
-/** The settings of a column as fields of a request; what is left empty is left to the server. */
-export function settingsOf(column) {
-  const found = { ...WANTED[column.want][1] };
+/**
+ * The settings of a column as fields of a request; what is left empty is left to the server. A `remote` endpoint that
+ * may answer as it likes is told no modalities: few know pictures.
+ */
+export function settingsOf(column, remote) {
+  const found = remote && column.want === "any" ? {} : { ...WANTED[column.want][1] };
   for (const name of Object.keys(NUMBERS)) if (column[name] !== null) found[name] = column[name];
   return found;
 }
 
 /** A column from what a link or a stored conversation says; what makes no sense is left out. */
 export function columnFrom(given = {}) {
-  const column = { model: typeof given.model === "string" ? given.model : "", want: "text" };
+  const column = { model: typeof given.model === "string" ? given.model : "", want: "any" };
   if (Object.hasOwn(WANTED, given.want)) column.want = given.want;
   for (const name of Object.keys(NUMBERS)) column[name] = Number.isFinite(given[name]) ? given[name] : null;
   return column;

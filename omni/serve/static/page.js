@@ -98,7 +98,7 @@ async function grow(view, place) {
 
 function send(user) {
   if (running.size) return say("Answers are still growing: stop them first");
-  const answers = columns.map((column) => emptyAnswer(column.model, settingsOf(column)));
+  const answers = columns.map((column) => emptyAnswer(column.model, settingsOf(column, remote(column.model))));
   current.turns.push({ user, answers, vote: null });
   const view = showTurn(current, [...current.turns]);
   view.row.parentElement.scrollIntoView({ block: "start" });
@@ -110,7 +110,8 @@ function send(user) {
 function regenerate(view, place) {
   if (!columns[place]) return say("This column is gone");
   const turn = view.turns.at(-1);
-  turn.answers[place] = emptyAnswer(columns[place].model, settingsOf(columns[place]));
+  const { model } = columns[place];
+  turn.answers[place] = emptyAnswer(model, settingsOf(columns[place], remote(model)));
   turn.vote = null;
   showAnswer(view, place);
   view.vote.show();
