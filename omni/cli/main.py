@@ -17,6 +17,7 @@ SUBCOMMANDS = {
     "fit": "omni.cli.fit",
     "generate": "omni.cli.generate",
     "serve": "omni.cli.serve",
+    "votes": "omni.cli.votes",
     "eval": "omni.cli.eval",
     "export": "omni.cli.export",
     "needle": "omni.cli.needle.command",

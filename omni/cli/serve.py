@@ -63,6 +63,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="HOST",
         help="fetch pictures from URLs of this host, or *.HOST; by default only data: URLs are taken",
     )
+    parser.add_argument(
+        "--votes",
+        type=Path,
+        default=ServeConfig.votes,
+        metavar="FILE",
+        help=f"SQLite file of the compare page's votes (default {ServeConfig.votes})",
+    )
     parser.add_argument("--device", default="cpu", help="device of the models (default cpu)")
     parser.add_argument(
         "--weights", default="fp32", help="fp32 or bf16: keep and multiply weights in it (default fp32)"
@@ -135,6 +142,7 @@ def server_of_options(args: argparse.Namespace) -> Server:
         api_key=args.api_key or os.environ.get(KEY) or None,
         limits=limits,
         prompts=Prompts(say=args.say, draw=args.draw, hear=args.hear),
+        votes=args.votes,
     )
     metrics, sizes = Metrics(), EngineConfig(slots=args.slots, positions=args.positions)
     endpoints = [endpoint_of(option) for option in args.endpoint]

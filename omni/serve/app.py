@@ -13,7 +13,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from omni.serve import chat, images, models, speech, transcriptions
+from omni.serve import chat, images, models, speech, transcriptions, votes
 from omni.serve.errors import add_error_handlers
 from omni.serve.guard import BodyCap, Guard
 from omni.serve.local import LocalModel
@@ -22,7 +22,7 @@ from omni.serve.server import Server
 from omni.serve.static_files import STATIC, add_static_files, static_files
 from omni.serve.streaming import ClientGoneError
 
-ROUTERS = (models.router, chat.router, images.router, speech.router, transcriptions.router)
+ROUTERS = (models.router, chat.router, images.router, speech.router, transcriptions.router, votes.router)
 CLIENT_GONE = 499
 """Status in logs of a client that left; it never gets it."""
 

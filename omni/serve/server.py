@@ -15,6 +15,7 @@ from omni.serve.metrics import Metrics
 from omni.serve.prompt import PromptReader
 from omni.serve.remote import RemoteModel
 from omni.serve.settings import ServeConfig
+from omni.serve.vote_store import VoteStore
 
 DECODERS = 2
 """Threads that decode what clients send."""
@@ -33,13 +34,14 @@ class Server:
     ) -> None:
         """
         Raises:
-            ValueError: no model at all.
+            ValueError: no model at all, or a file of votes that is none.
         """
         if not models:
             raise ValueError("nothing to serve: give a checkpoint or an endpoint")
         self.models, self.config, self.metrics = dict(models), config, metrics
         self.pool = ThreadPoolExecutor(DECODERS, "decode")
         self.clips = Clips()
+        self.votes = VoteStore(config.votes)
         self.read_prompt = PromptReader(
             config.limits, fetcher or Fetcher(config.limits), self.clips, self.pool
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Hosts that only this machine reaches."""
@@ -71,6 +72,8 @@ class ServeConfig:
     """Key that clients must send; without one only loopback is served."""
     limits: Limits = field(default_factory=Limits)
     prompts: Prompts = field(default_factory=Prompts)
+    votes: Path = Path("runs/votes.sqlite")
+    """SQLite file of the page's votes; the first one makes it."""
 
     def __post_init__(self) -> None:
         if self.api_key is not None and not self.api_key.strip():

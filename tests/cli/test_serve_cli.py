@@ -45,6 +45,7 @@ def test_options_become_a_server(checkpoint: Path, monkeypatch: pytest.MonkeyPat
     made = server(
         str(checkpoint), f"other={checkpoint}", "--endpoint", "far=http://host/v1", "--host", "0.0.0.0",
         "--queue", "3", "--slots", "2", "--seconds", "7", "--allow-domain", "a.org", "--say", "speak: {text}",
+        "--votes", "mine.sqlite",
     )  # fmt: skip
     assert list(made.models) == ["mine", "other", "far"]
     local = made.models["mine"]
@@ -53,6 +54,7 @@ def test_options_become_a_server(checkpoint: Path, monkeypatch: pytest.MonkeyPat
     assert made.config.api_key == "of the environment"
     assert (made.config.limits.seconds, made.config.limits.domains) == (7.0, ("a.org",))
     assert made.config.prompts.say == "speak: {text}"
+    assert made.votes.path == Path("mine.sqlite")
     assert server(str(checkpoint), "--api-key", "given").config.api_key == "given"
 
 

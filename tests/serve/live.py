@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -57,7 +58,9 @@ def local_model(
 
 def server_of(models: Mapping[str, Model], metrics: Metrics, **settings: Any) -> Server:
     """A server of these models."""
-    return Server(models, ServeConfig(**({"limits": LIMITS} | settings)), metrics)
+    # the first vote makes the file
+    defaults: dict[str, Any] = {"limits": LIMITS, "votes": Path(tempfile.mkdtemp()) / "votes.sqlite"}
+    return Server(models, ServeConfig(**(defaults | settings)), metrics)
 
 
 @contextmanager
