@@ -36,7 +36,7 @@ demo: $(INSTALLED) ## make a corpus, train on it, evaluate, write runs/demo/repo
 	@test ! -e $(OUT)/report.html || echo "The report is at $(abspath $(OUT))/report.html"
 
 test: $(INSTALLED) ## run the tests that take minutes at most
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	PYTHONHASHSEED=0 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-slow: $(INSTALLED) ## run the tests marked slow
 	$(BIN)/python -m pytest -m "slow and not cuda" $(ARGS)

@@ -52,7 +52,7 @@ def test_norms_biases_and_embeddings_do_not_decay() -> None:
         ({"decay_embeddings": True}, {"norm.weight", "embed.patch.bias"}),
         ({"decay_vectors": True, "decay_embeddings": True}, set()),
     ],
-    ids=str,
+    ids=["vectors", "embeddings", "both"],
 )
 def test_norms_and_embeddings_decay_by_option(settings: dict[str, Any], plain: set[str]) -> None:
     model = tiny_model()
