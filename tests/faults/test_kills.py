@@ -78,5 +78,5 @@ def test_a_rank_that_hangs_ends_all_and_each_says_where_it_was(tmp_path: Path) -
     assert codes == [HUNG, HUNG]
     stacks = [(tmp_path / "out" / "stacks" / f"rank-00{rank}.txt").read_text() for rank in (0, 1)]
     assert all("no progress for 12 s" in text for text in stacks)
-    assert "in a batch of step 3" in stacks[1]
+    assert "a batch of step 3" in stacks[1]  # in it or before it: the hang comes with its beginning
     assert "in hang" in stacks[1] and "in hang" not in stacks[0]

@@ -118,7 +118,12 @@ def chat(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def sharegpt(folder: Path) -> tuple[Path, dict[str, Any]]:
-    return save_lines(folder / "talks.jsonl", *talks(folder)), {"name": "sharegpt"}
+    """A list of conversations with a picture each, one of them without it."""
+    save(folder / "7.jpg", jpeg(7))
+    turns = [{"from": "human", "value": "<image>what?"}, {"from": "gpt", "value": "a digit"}]
+    lists = [["7.jpg"], [], ["7.jpg"], ["7.jpg"], ["7.jpg"]]
+    listed = [{"conversations": turns, "images": images} for images in lists]
+    return save(folder / "talks.json", json.dumps(listed).encode()), {"name": "sharegpt"}
 
 
 def pictures(folder: Path) -> tuple[Path, dict[str, Any]]:
