@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.context import MODES, VOCABULARY, document, growth, measured_apart, network, step
+from benchmarks.peak_memory import peak_bytes
 from omni.inference.cache import Piece, SlotCache, StepAttention
 from omni.inference.score import text_nats
 from omni.model import OmniTransformer
@@ -17,19 +16,6 @@ from omni.model import OmniTransformer
 SHORT, LONG = 1024, 4096
 LINEAR = LONG / SHORT
 """What is linear grows so; a mask of the length squared, or all logits, would be most of the memory and show."""
-
-
-def peak_bytes(run: Callable[[], object]) -> int:
-    """Highest sum of what torch's CPU allocator hands out while ``run`` runs."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        run()
-    assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
-    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
-    running = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        running += event.nbytes()
-        peak = max(peak, running)
-    return peak
 
 
 def model_of(mode: str = "none") -> OmniTransformer:

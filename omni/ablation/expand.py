@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from omni.ablation.mapping import PARTS, read_config, read_mapping, with_keys
+from omni.ablation.mapping import PARTS, read_config, with_keys
 from omni.ablation.study import Size, Study, Variant
+from omni.planning.yaml_file import read_mapping
 
 RESERVED = {
     "seed_everything": "seeds",

@@ -8,27 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from omni.planning.yaml_file import read_mapping
 
 PARTS = ("model", "model.network", "data")
 """Keys whose value may be the path of a YAML file, relative to the file that it stands in."""
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """The keys of a YAML file.
-
-    Raises:
-        ValueError: no such file, not YAML, or no mapping; the message names the file.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a mapping of keys, got {values!r:.60}")
-    return values
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from omni.ablation.mapping import check_known, nearest, read_mapping, with_keys
+from omni.ablation.mapping import check_known, nearest, with_keys
 from omni.ablation.study import (
     MATCHES,
     Budget,
@@ -25,6 +25,7 @@ from omni.ablation.study import (
     Variant,
 )
 from omni.ablation.values import NUMBERS, mapping, typed, typed_fields
+from omni.planning.yaml_file import read_mapping
 
 KEYS = (
     *("name", "question", "config", "set", "variants", "sweep", "baseline", "seeds", "sizes", "budget"),

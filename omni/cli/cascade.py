@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from omni.cli.json_file import add_json_option, write_json
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``cascade`` with its actions."""
@@ -29,6 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--transcribed",
         help="sources whose labels say what stands in their media, separated by commas (default: the demo's)",
     )
+    add_json_option(shards)
     shards.set_defaults(run=run_shards)
     join = actions.add_parser("join", help="write cascade.json, which names the checkpoint of each stage")
     join.add_argument("out", type=Path, help="folder for cascade.json")
@@ -53,12 +56,15 @@ def run_shards(args: argparse.Namespace) -> None:
     codec = Tokenizers.load(args.tokenizers).audio.fingerprint
     reader = ShardReader(str(args.data), codec)
     transcribed = TRANSCRIBED if args.transcribed is None else tuple(args.transcribed.split(","))
+    written: dict[str, dict[str, int]] = {}
     for stage in STAGES:
         documents = (reader[number] for number in range(len(reader)))
         counts = write_shards(stage_documents(documents, stage, transcribed), args.out / stage, codec=codec)
         index_folder(args.out / stage, args.tokenizers)
+        written[stage] = dict(counts)
         said = ", ".join(f"{count} {source}" for source, count in counts.items())
         print(f"{args.out / stage}: {sum(counts.values())} of {len(reader)} documents ({said})")
+    write_json(args.json, {"documents": len(reader), "written_by_source": written})
 
 
 def run_join(args: argparse.Namespace) -> None:

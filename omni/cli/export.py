@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from omni.cli.json_file import add_json_option, write_json
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add ``export``."""
@@ -16,6 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("checkpoint", help="checkpoint of `omni fit` or `omni demo`")
     parser.add_argument("out", type=Path, help="new folder")
+    add_json_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -34,3 +37,4 @@ def run(args: argparse.Namespace) -> None:
     size = sum(path.stat().st_size for path in files)
     count = model.parameter_counts()["total"]
     print(f"{args.out}: {count:,} parameters, {len(files)} files, {size / 1e6:.1f} MB")
+    write_json(args.json, {"parameters": count, "files": len(files), "bytes": size})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from omni.cli.json_file import add_json_option, write_json
+
 PARTS = ("train", "heldout")
 
 
@@ -41,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="documents used of each source at most (default 1000)",
     )
     parser.add_argument("--seed", type=int, default=0, help="draws the wrong answers (default 0)")
+    add_json_option(parser)
     parser.set_defaults(run=run_posttrain_data)
 
 
@@ -65,6 +68,7 @@ def run_posttrain_data(args: argparse.Namespace) -> None:
         raise ValueError(f"--seed must be 0 or more, got {args.seed}")
     console, out = Console(), args.out or args.folder / "posttrain"
     tokenizers = args.folder / "tokenizers"
+    figures: dict[str, dict[str, int]] = {}
     for part in PARTS:
         with console.status(f"Making {part} data"):
             answered = AnsweredShards(ShardReader(args.folder / "shards" / part), args.per_source)
@@ -76,9 +80,11 @@ def run_posttrain_data(args: argparse.Namespace) -> None:
             for name, documents in made.items():
                 write_shards(documents, out / name / part)
                 index_folder(out / name / part, tokenizers)
+        figures[part] = {"demonstrations": len(answered), "without_answer": answered.left_out}
         console.print(
             f"{part}: {len(answered)} demonstrations and as many pairs of {len(answered.by_source)} sources; "
             f"{answered.left_out} documents have no labelled answer",
             highlight=False,
         )
     console.print(f"[bold]{out}[/bold]")
+    write_json(args.json, figures)

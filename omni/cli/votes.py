@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
+from omni.cli.json_file import add_json_option, write_json
 from omni.serve.vote_store import ExportCounts, VoteStore, export_line
 
 
@@ -20,6 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     export.add_argument("votes", type=Path, metavar="FILE.sqlite", help="the file of `omni serve --votes`")
     export.add_argument("out", type=Path, metavar="OUT.jsonl", help="file to write")
+    add_json_option(export)
     export.set_defaults(run=run_export)
 
 
@@ -38,3 +41,4 @@ def run_export(args: argparse.Namespace) -> None:
         f"{args.out}: {counts.pairs} pairs of {counts.votes} votes; left out: {counts.without_winner} votes "
         f"without a best answer, {counts.same} pairs of the same answer, {counts.empty} with an empty one"
     )
+    write_json(args.json, asdict(counts))

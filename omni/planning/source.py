@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentParser
 
 from omni.nn.config import ModelConfig
+from omni.planning.yaml_file import read_mapping
+
+EXPECTED = "keys of a model config or an experiment"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ def read_source(path: Path) -> Source:
         ValueError: no such file, not YAML, or keys or values that a model config doesn't have; the message
             names the file and the key.
     """
-    values = _mapping(path)
+    values = read_mapping(path, EXPECTED)
     if "model" not in values:
         return Source(_typed(values, path))
     network = _part(values["model"], "network", path)
@@ -54,22 +56,10 @@ def _part(values: Any, key: str, path: Path) -> tuple[dict[str, Any], Path]:
     """The mapping under ``key``, which may be written in a file of its own; and the file it stands in."""
     part = values.get(key) if isinstance(values, dict) else None
     if isinstance(part, str):
-        return _mapping(path.parent / part), path.parent / part
+        return read_mapping(path.parent / part, EXPECTED), path.parent / part
     if not isinstance(part, dict):
         raise ValueError(f"{path}: {key} must be a mapping or the path of a YAML file, got {part!r}")
     return part, path
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such config file")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected keys of a model config or an experiment, got {values!r:.60}")
-    return values
 
 
 def _typed(values: dict[str, Any], path: Path) -> ModelConfig:

@@ -29,7 +29,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_shards_of_all_stages(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [str(corpus / "train"), str(tmp_path), "--tokenizers", str(corpus / "tokenizers")]
-    assert main(["cascade", "shards", *arguments]) == 0
+    told = tmp_path / "told.json"
+    assert main(["cascade", "shards", *arguments, "--json", str(told)]) == 0
     layout = Layout(tiny_tokenizers())
     counts = {}
     for stage in STAGES:
@@ -47,6 +48,8 @@ def test_shards_of_all_stages(corpus: Path, tmp_path: Path, capsys: pytest.Captu
         "text_to_image": 4,
         "text_to_audio": 4,
     }
+    written = json.loads(told.read_text())["written_by_source"]
+    assert {stage: sum(by_source.values()) for stage, by_source in written.items()} == counts
     assert "14 of 16 documents" in capsys.readouterr().out
 
 

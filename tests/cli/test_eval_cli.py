@@ -90,7 +90,10 @@ def test_every_task_and_modality_has_figures_with_intervals(found: dict[str, Any
 
 
 def test_an_export_gives_the_same_figures(files: Path, tmp_path: Path, found: dict[str, Any]) -> None:
-    assert main(["export", str(files / "last.ckpt"), str(tmp_path / "model")]) == 0
+    told = tmp_path / "told.json"
+    assert main(["export", str(files / "last.ckpt"), str(tmp_path / "model"), "--json", str(told)]) == 0
+    exported = [path.stat().st_size for path in (tmp_path / "model").rglob("*") if path.is_file()]
+    assert json.loads(told.read_text())["bytes"] == sum(exported)
     exam = files / "exam.jsonl"
     again = evaluated(tmp_path / "model", "--choices", exam, "--limit", "3", out=tmp_path / "figures.json")
     assert again["choices"] == found["choices"]

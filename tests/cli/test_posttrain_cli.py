@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_corpus(tmp_path_factory.mktemp("demo") / "runs" / "demo")
     for part, seed in (("train", 0), ("heldout", 1)):
         write_measured(tiny_documents(40, seed), folder / "shards" / part, folder / "tokenizers")
-    assert main(["posttrain-data", str(folder), "--wrong", "0.45", "--per-source", "4"]) == 0
+    made = ["posttrain-data", str(folder), "--wrong", "0.45", "--per-source", "4"]
+    assert main([*made, "--json", str(folder / "made.json")]) == 0
     return folder
 
 
@@ -63,6 +65,8 @@ def test_demonstrations_and_pairs_are_written(demo: Path, capsys: pytest.Capture
         demonstrations = ShardReader(demo / "posttrain" / "demonstrations" / part)
         pairs = ShardReader(demo / "posttrain" / "pairs" / part)
         assert len(pairs) == 2 * len(demonstrations) > 0
+        told = json.loads((demo / "made.json").read_text())[part]
+        assert told["demonstrations"] == len(demonstrations)
         assert all(index.layout for index in (*demonstrations.indexes, *pairs.indexes)), "measured"
     assert main(["posttrain-data", str(demo), "--wrong", "2"]) == 2
     assert "--wrong is a share, expected 0 to 1, got 2" in capsys.readouterr().err

@@ -177,7 +177,15 @@ def test_export_on_the_command_line(
     assert "none of its 1 votes prefers" in capsys.readouterr().err
     for body in (vote(a, b, winner=0), vote(a, mute, winner=0), vote(a, a, winner=0)):
         keeper.post("/votes", json=body).raise_for_status()
-    assert main(["votes", "export", str(votes), str(out)]) == 0
+    told = tmp_path / "told.json"
+    assert main(["votes", "export", str(votes), str(out), "--json", str(told)]) == 0
+    assert json.loads(told.read_text()) == {
+        "pairs": 1,
+        "votes": 4,
+        "without_winner": 1,
+        "same": 1,
+        "empty": 1,
+    }
     said = capsys.readouterr().out
     assert (
         "1 pairs of 4 votes; left out: 1 votes without a best answer, 1 pairs of the same answer, 1 with"
